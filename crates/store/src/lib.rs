@@ -1,1 +1,17 @@
-//! KiCI store.
+//! All SQL and all migrations. One file per table family; free functions take a connection, so that a caller
+//! can join several of them in one transaction that it begins and commits itself.
+//!
+//! Queries are checked at compile time against `.sqlx` (see `docs/design/database.md` for renewing it).
+
+mod connect;
+mod error;
+mod lock;
+mod time;
+
+pub mod delivery;
+
+pub use connect::{Connect, Migrations, Store};
+pub use error::StoreError;
+pub use lock::Presence;
+pub use sqlx::PgConnection;
+pub use time::Time;
