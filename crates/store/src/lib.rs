@@ -8,7 +8,10 @@ mod error;
 mod lock;
 mod time;
 
+pub mod admin_token;
+pub mod agent_token;
 pub mod delivery;
+pub mod source;
 
 pub use connect::{Connect, Migrations, Store};
 pub use error::StoreError;

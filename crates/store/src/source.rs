@@ -194,27 +194,29 @@ pub async fn source_get(
     conn: &mut PgConnection,
     id: Uuid,
 ) -> Result<Option<SourceRow>, StoreError> {
-    sqlx::query_as!(
-        SourceRow,
-        r#"SELECT id, org_id, name, routing_key, provider_type, local_config, verification_method,
-                  verification, secret, previous_secret, previous_until AS "previous_until: Time",
-                  event_type_header, event_type_path, idempotency_key_header, idempotency_key_path,
-                  dedup_window_seconds, max_payload_bytes, allowed_events, strip_headers, enabled,
-                  rate_limit_rpm, created_at AS "created_at: Time",
-                  updated_at AS "updated_at: Time", deleted_at AS "deleted_at: Time"
-             FROM source
-            WHERE id = $1"#,
-        id,
-    )
-    .fetch_optional(conn)
-    .await
-    .map_err(StoreError::in_call("source_get"))
+    Ok(select(conn, "source_get", Some(id), None, true, None).await?.pop())
 }
 
 /// The sources of an organisation, newest first; `routing_key` narrows to one.
 pub async fn source_list(
     conn: &mut PgConnection,
     org_id: &str,
+    with_removed: bool,
+    routing_key: Option<&str>,
+) -> Result<Vec<SourceRow>, StoreError> {
+    select(conn, "source_list", None, Some(org_id), with_removed, routing_key).await
+}
+
+/// Every source that may be needed for a delivery: those that have not been removed.
+pub async fn source_active(conn: &mut PgConnection) -> Result<Vec<SourceRow>, StoreError> {
+    select(conn, "source_active", None, None, false, None).await
+}
+
+async fn select(
+    conn: &mut PgConnection,
+    call: &'static str,
+    id: Option<Uuid>,
+    org_id: Option<&str>,
     with_removed: bool,
     routing_key: Option<&str>,
 ) -> Result<Vec<SourceRow>, StoreError> {
@@ -227,35 +229,19 @@ pub async fn source_list(
                   rate_limit_rpm, created_at AS "created_at: Time",
                   updated_at AS "updated_at: Time", deleted_at AS "deleted_at: Time"
              FROM source
-            WHERE org_id = $1 AND ($2 OR deleted_at IS NULL)
-              AND ($3::text IS NULL OR routing_key = $3)
-            ORDER BY created_at DESC, id DESC
-            LIMIT 1000"#,
+            WHERE ($1::uuid IS NULL OR id = $1)
+              AND ($2::text IS NULL OR org_id = $2)
+              AND ($3 OR deleted_at IS NULL)
+              AND ($4::text IS NULL OR routing_key = $4)
+            ORDER BY created_at DESC, id DESC"#,
+        id,
         org_id,
         with_removed,
         routing_key,
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("source_list"))
-}
-
-/// Every source that may be needed for a delivery: those that have not been removed.
-pub async fn source_active(conn: &mut PgConnection) -> Result<Vec<SourceRow>, StoreError> {
-    sqlx::query_as!(
-        SourceRow,
-        r#"SELECT id, org_id, name, routing_key, provider_type, local_config, verification_method,
-                  verification, secret, previous_secret, previous_until AS "previous_until: Time",
-                  event_type_header, event_type_path, idempotency_key_header, idempotency_key_path,
-                  dedup_window_seconds, max_payload_bytes, allowed_events, strip_headers, enabled,
-                  rate_limit_rpm, created_at AS "created_at: Time",
-                  updated_at AS "updated_at: Time", deleted_at AS "deleted_at: Time"
-             FROM source
-            WHERE deleted_at IS NULL"#,
-    )
-    .fetch_all(conn)
-    .await
-    .map_err(StoreError::in_call("source_active"))
+    .map_err(StoreError::in_call(call))
 }
 
 /// Changes whenever the set of sources that take deliveries may have changed: a cheap look for a poll.
