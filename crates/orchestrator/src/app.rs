@@ -1,0 +1,105 @@
+//! What every part of the orchestrator shares, made once at the start.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
+
+use kici_store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::AccessControl;
+use crate::agents::Agents;
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::forge::Forge;
+use crate::inbox::Inbox;
+use crate::jobs::Facts;
+use crate::logs::Logs;
+use crate::metrics::Metrics;
+use crate::webhooks::Webhooks;
+
+/// The orchestrator's parts. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// See [`App`].
+pub struct Parts {
+    /// What the operator set.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// This process's number, written beside everything that it leases.
+    pub(crate) number: i32,
+    /// Cancelled when the process shall stop: finish what is in hand, take nothing new.
+    pub stop: CancellationToken,
+    /// Tasks that are waited for at a stop.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) started: Instant,
+    pub(crate) metrics: Metrics,
+    pub(crate) inbox: Inbox,
+    pub(crate) forge: Forge,
+    pub(crate) access: AccessControl,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) agents: Agents,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) facts: Facts,
+    pub(crate) logs: Logs,
+    port: AtomicU16,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// Puts the parts together and starts their tasks.
+    pub(crate) fn start(config: Config, store: Store, number: i32) -> anyhow::Result<App> {
+        let (inbox, inbox_work) = Inbox::new();
+        let (dispatch, dispatch_work) = Dispatch::new();
+        let (facts, facts_work) = Facts::new();
+        let app = App(Arc::new(Parts {
+            metrics: Metrics::new(),
+            inbox,
+            forge: Forge::new(&config, &store)?,
+            access: AccessControl::new(&config),
+            webhooks: Webhooks::new(&config),
+            agents: Agents::new(),
+            dispatch,
+            facts,
+            logs: Logs::open(&config)?,
+            number,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            started: Instant::now(),
+            port: AtomicU16::new(config.server.port),
+            config,
+            store,
+        }));
+        inbox_work.spawn(&app);
+        dispatch_work.spawn(&app);
+        facts_work.spawn(&app);
+        crate::logs::spawn(&app);
+        crate::reconcile::spawn(&app);
+        Ok(app)
+    }
+
+    /// The port that is listened on; the configured one may have been 0.
+    pub fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_port(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
+    }
+
+    /// Runs a task until its end; a stop waits for it.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+}

@@ -1,0 +1,66 @@
+//! How agents are let in and watched.
+
+use std::time::Duration;
+
+use super::vars::Vars;
+
+/// Agents: authentication and deadlines.
+#[derive(Debug, Clone)]
+pub struct AgentsConfig {
+    /// `KICI_AGENT_AUTH`: `token` (default) or `none`.
+    pub auth: AgentAuth,
+    /// `KICI_DISPATCH_ACK_TIMEOUT_MS`: how long an agent may take to acknowledge a job.
+    pub ack_timeout: Duration,
+    /// `KICI_AGENT_MAX_RECONNECT_DELAY_MS`: the longest pause of a reconnecting agent.
+    pub max_reconnect_delay: Duration,
+    /// `KICI_JOB_HEARTBEAT_INTERVAL_MS`: how often a running job says that it lives.
+    pub job_heartbeat: Duration,
+    /// `KICI_STALE_DETECTOR_SCAN_INTERVAL_MS`: how often silent jobs are looked for.
+    pub stale_scan: Duration,
+    /// `KICI_STALE_DETECTOR_THRESHOLD_MULTIPLIER`: heartbeats that may be missing.
+    pub stale_multiplier: u32,
+    /// `KICI_AGENT_TOKEN_TTL_MS`: life of an ephemeral agent token.
+    pub token_ttl: Duration,
+}
+
+/// Whether agents show a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentAuth {
+    /// They must.
+    Token,
+    /// Any agent may connect: for closed networks and development.
+    None,
+}
+
+impl AgentsConfig {
+    /// How long a lost agent may take to come back: twice its longest pause.
+    pub fn recovery_window(&self) -> Duration {
+        self.max_reconnect_delay * 2
+    }
+
+    /// How long a running job may be silent.
+    pub fn stale_after(&self) -> Duration {
+        self.job_heartbeat * self.stale_multiplier
+    }
+
+    pub(super) fn read(vars: &mut Vars) -> AgentsConfig {
+        let auth = match vars.text("KICI_AGENT_AUTH").as_deref() {
+            None | Some("token") => AgentAuth::Token,
+            Some("none") => AgentAuth::None,
+            Some(other) => {
+                let message = format!("expected token or none in KICI_AGENT_AUTH, found {other:?}");
+                vars.problem("agentAuth", message);
+                AgentAuth::Token
+            }
+        };
+        AgentsConfig {
+            auth,
+            ack_timeout: vars.millis("KICI_DISPATCH_ACK_TIMEOUT_MS", 10_000, 1000),
+            max_reconnect_delay: vars.millis("KICI_AGENT_MAX_RECONNECT_DELAY_MS", 60_000, 1),
+            job_heartbeat: vars.millis("KICI_JOB_HEARTBEAT_INTERVAL_MS", 60_000, 1),
+            stale_scan: vars.millis("KICI_STALE_DETECTOR_SCAN_INTERVAL_MS", 60_000, 1),
+            stale_multiplier: vars.number("KICI_STALE_DETECTOR_THRESHOLD_MULTIPLIER", 2, 1),
+            token_ttl: vars.millis("KICI_AGENT_TOKEN_TTL_MS", 3_600_000, 1),
+        }
+    }
+}

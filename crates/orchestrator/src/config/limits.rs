@@ -1,0 +1,71 @@
+//! Limits of the queue, the lock-file cache and the event log.
+
+use std::time::Duration;
+
+use super::vars::Vars;
+
+/// Waiting jobs.
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// `KICI_QUEUE_MAX_DEPTH`: at most this many waiting jobs; 0 = no limit.
+    pub max_depth: u32,
+    /// `KICI_QUEUE_TIMEOUT_MS`: how long a job may wait for an agent; none = for ever.
+    pub timeout: Option<Duration>,
+    /// `KICI_QUEUE_BACKPRESSURE_THRESHOLD`: warn above; 0 = never.
+    pub backpressure_threshold: u32,
+}
+
+impl QueueConfig {
+    pub(super) fn read(vars: &mut Vars) -> QueueConfig {
+        QueueConfig {
+            max_depth: vars.number("KICI_QUEUE_MAX_DEPTH", 1000, 0),
+            timeout: vars.optional_millis("KICI_QUEUE_TIMEOUT_MS", 3_600_000),
+            backpressure_threshold: vars.number("KICI_QUEUE_BACKPRESSURE_THRESHOLD", 100, 0),
+        }
+    }
+}
+
+/// The lock-file cache.
+#[derive(Debug, Clone)]
+pub struct LockFileCacheConfig {
+    /// `KICI_LOCKFILE_CACHE_MAX`: entries.
+    pub max: usize,
+    /// `KICI_LOCKFILE_CACHE_TTL_MS`: life of an entry.
+    pub ttl: Duration,
+}
+
+impl LockFileCacheConfig {
+    pub(super) fn read(vars: &mut Vars) -> LockFileCacheConfig {
+        LockFileCacheConfig {
+            max: vars.number("KICI_LOCKFILE_CACHE_MAX", 500, 1),
+            ttl: vars.millis("KICI_LOCKFILE_CACHE_TTL_MS", 3_600_000, 1),
+        }
+    }
+}
+
+/// Deliveries and how often they are tried.
+#[derive(Debug, Clone)]
+pub struct EventsConfig {
+    /// `KICI_EVENT_LOG_MAX_PAYLOAD_BYTES`: larger payloads are not kept.
+    pub max_payload_bytes: usize,
+    /// `KICI_EVENT_ROUTER_MAX_DISPATCH_ATTEMPTS`: tries before a delivery fails.
+    pub max_attempts: u16,
+    /// `KICI_EVENT_ROUTER_LEASE_DURATION_MS`: how long one try may take.
+    pub lease: Duration,
+    /// `KICI_EVENT_ROUTER_RETRY_BASE_BACKOFF_MS`: pause after the first failure; doubles each time.
+    pub retry_base: Duration,
+    /// `KICI_EVENT_ROUTER_RETRY_MAX_BACKOFF_MS`: the longest pause.
+    pub retry_max: Duration,
+}
+
+impl EventsConfig {
+    pub(super) fn read(vars: &mut Vars) -> EventsConfig {
+        EventsConfig {
+            max_payload_bytes: vars.number("KICI_EVENT_LOG_MAX_PAYLOAD_BYTES", 5_242_880, 0),
+            max_attempts: vars.number("KICI_EVENT_ROUTER_MAX_DISPATCH_ATTEMPTS", 5, 1),
+            lease: vars.millis("KICI_EVENT_ROUTER_LEASE_DURATION_MS", 60_000, 1000),
+            retry_base: vars.millis("KICI_EVENT_ROUTER_RETRY_BASE_BACKOFF_MS", 5000, 1),
+            retry_max: vars.millis("KICI_EVENT_ROUTER_RETRY_MAX_BACKOFF_MS", 300_000, 1),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Secrets at rest.
+
+mod seal;
+
+pub use seal::{KeyError, OpenError, SealKey, Sealer};
