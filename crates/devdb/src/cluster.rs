@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::binaries::Binaries;
+use crate::companion::Companion;
 use crate::error::DevDbError;
 use crate::identity::Identity;
 use crate::layout::{Layout, SOCKET_NUMBER};
-use crate::server::Server;
+use crate::server;
 
 /// The superuser of every private cluster.
 const USER: &str = "kici";
@@ -25,6 +26,9 @@ const PREDECESSOR_LIMIT: Duration = Duration::from_secs(5);
 pub enum Purpose {
     /// Tests: nothing is flushed to disk, and the folder is removed at the end.
     Tests,
+    /// Like `Tests`, but it outlives its starter: whoever arranged the sharing ends it by its
+    /// [`Cluster::server_pid`] and removes the folder.
+    SharedTests,
     /// A measurement or a demonstration: as careful as in production, removed at the end.
     Throwaway,
     /// `kici dev`: as careful as in production, kept for the next start.
@@ -37,7 +41,7 @@ pub struct Cluster {
     binaries: Binaries,
     layout: Layout,
     purpose: Purpose,
-    server: Server,
+    server: Companion,
 }
 
 impl Cluster {
@@ -62,8 +66,11 @@ impl Cluster {
         } else {
             init(&binaries, &layout, identity, purpose)?;
         }
-        let server = Server::spawn(server_command(&binaries, &layout, identity, purpose)?)?;
-        if let Err(reason) = server.wait_ready(&layout.data, START_LIMIT) {
+        let mut server = server::spawn(
+            server_command(&binaries, &layout, identity, purpose)?,
+            purpose != Purpose::SharedTests,
+        )?;
+        if let Err(reason) = server::wait_ready(&mut server, &layout.data, START_LIMIT) {
             server.stop();
             return Err(DevDbError::Start {
                 folder: layout.folder.clone(),
@@ -106,6 +113,11 @@ impl Cluster {
         command
     }
 
+    /// The process id of the server.
+    pub fn server_pid(&self) -> i32 {
+        self.server.pid()
+    }
+
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         &self.layout.folder
@@ -115,7 +127,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.server.stop();
-        if self.purpose != Purpose::Keep {
+        if matches!(self.purpose, Purpose::Tests | Purpose::Throwaway) {
             self.layout.remove();
         }
     }
@@ -198,7 +210,7 @@ fn server_command(
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(log_too);
-    if purpose == Purpose::Tests {
+    if matches!(purpose, Purpose::Tests | Purpose::SharedTests) {
         for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
             command.args(["-c", setting]);
         }

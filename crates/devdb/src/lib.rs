@@ -7,6 +7,7 @@
 
 mod binaries;
 mod cluster;
+mod companion;
 #[cfg(feature = "download")]
 mod download;
 mod error;
@@ -16,6 +17,7 @@ mod server;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Purpose};
+pub use companion::Companion;
 #[cfg(feature = "download")]
 pub use download::{DownloadError, binaries_or_download};
 pub use error::DevDbError;
