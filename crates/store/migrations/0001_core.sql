@@ -52,9 +52,11 @@ CREATE TABLE definition (
 
 -- Which agents a job may run on, stored once and named by its content. Waiting jobs are grouped by it.
 CREATE TABLE selector (
-    id         uuid PRIMARY KEY,
-    body       json NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    id          uuid PRIMARY KEY,
+    body        json NOT NULL,
+    -- Why its jobs wait; null when nothing but time keeps them.
+    wait_reason json,
+    created_at  timestamptz NOT NULL DEFAULT now()
 );
 
 -- One workflow for one event.

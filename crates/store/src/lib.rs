@@ -5,16 +5,26 @@
 
 mod connect;
 mod error;
+mod listen;
 mod lock;
 mod time;
 
 pub mod admin_token;
 pub mod agent_token;
+pub mod definition;
 pub mod delivery;
+pub mod job;
+pub mod lease;
+pub mod log_chunk;
+pub mod run;
+pub mod send;
 pub mod source;
+pub mod step;
+pub mod view;
 
 pub use connect::{Connect, Migrations, Store};
 pub use error::StoreError;
+pub use listen::{Heard, Listener};
 pub use lock::Presence;
 pub use sqlx::PgConnection;
 pub use time::Time;

@@ -1,0 +1,351 @@
+//! Jobs of a run: making them, and the writes by which they end. Who holds a job is in [`crate::lease`].
+//!
+//! Every write names the state that it was decided from. A row that has moved on is left alone and missing from
+//! the answer, which the caller takes as: read again and decide again.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// A job to be made.
+#[derive(Debug, Clone, Default)]
+pub struct JobRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its run.
+    pub run_id: Uuid,
+    /// Place in the run.
+    pub position: i32,
+    /// Expanded name.
+    pub name: String,
+    /// Name in the workflow.
+    pub base_name: String,
+    /// Index in the workflow's `jobs`.
+    pub lock_index: Option<i32>,
+    /// Matrix combination, JSON.
+    pub matrix: Option<String>,
+    /// `matrix` or `host`.
+    pub variant_kind: Option<String>,
+    /// What sets it apart from its siblings.
+    pub variant_label: Option<String>,
+    /// Place in the fan-out.
+    pub fanout_index: Option<i32>,
+    /// Size of the fan-out.
+    pub fanout_total: Option<i32>,
+    /// Which agents it may run on.
+    pub selector: Uuid,
+    /// First resolved environment.
+    pub environment: Option<String>,
+    /// Evaluated variables, JSON.
+    pub env: Option<String>,
+    /// `pending` (needs), `queued`, or a final state.
+    pub state: String,
+    /// Edges that are not met yet.
+    pub open_needs: i32,
+    /// Why it waits, JSON.
+    pub wait_reason: Option<String>,
+    /// Why it ended, JSON.
+    pub end_reason: Option<String>,
+    /// The same in words.
+    pub error_message: Option<String>,
+    /// Why it could not start, JSON.
+    pub init_failure: Option<String>,
+}
+
+/// An edge: the job starts only when the upstream ends in one of `run_on`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeedRow {
+    /// The job that waits.
+    pub job_id: Uuid,
+    /// The job waited for.
+    pub upstream: Uuid,
+    /// Final states that are good, separated by commas.
+    pub run_on: String,
+}
+
+/// Makes jobs.
+pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), StoreError> {
+    let id: Vec<Uuid> = rows.iter().map(|r| r.id).collect();
+    let run: Vec<Uuid> = rows.iter().map(|r| r.run_id).collect();
+    let selector: Vec<Uuid> = rows.iter().map(|r| r.selector).collect();
+    let position: Vec<i32> = rows.iter().map(|r| r.position).collect();
+    let open_needs: Vec<i32> = rows.iter().map(|r| r.open_needs).collect();
+    let number =
+        |of: fn(&JobRow) -> Option<i32>| -> Vec<Option<i32>> { rows.iter().map(of).collect() };
+    let text = |of: fn(&JobRow) -> &str| -> Vec<&str> { rows.iter().map(of).collect() };
+    let maybe =
+        |of: fn(&JobRow) -> Option<&str>| -> Vec<Option<&str>> { rows.iter().map(of).collect() };
+    sqlx::query!(
+        "INSERT INTO job (id, run_id, position, name, base_name, lock_index, matrix, variant_kind, variant_label,
+                fanout_index, fanout_total, selector, environment, env, state, open_needs, wait_reason, end_reason,
+                error_message, init_failure, ready_at, finished_at)
+         SELECT id, run, position, name, base_name, lock_index, matrix::json, kind, label, fan_index, fan_total,
+                selector, environment, env::json, state, open_needs, wait::json, reason::json, error, init::json,
+                CASE WHEN state = 'queued' THEN now() END,
+                CASE WHEN state IN ('success', 'failed', 'cancelled', 'skipped') THEN now() END
+           FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],
+                $8::text[], $9::text[], $10::int4[], $11::int4[], $12::uuid[], $13::text[], $14::text[],
+                $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[])
+             AS t (id, run, position, name, base_name, lock_index, matrix, kind, label, fan_index, fan_total,
+                selector, environment, env, state, open_needs, wait, reason, error, init)",
+        &id,
+        &run,
+        &position,
+        &text(|r| &r.name) as _,
+        &text(|r| &r.base_name) as _,
+        &number(|r| r.lock_index) as _,
+        &maybe(|r| r.matrix.as_deref()) as _,
+        &maybe(|r| r.variant_kind.as_deref()) as _,
+        &maybe(|r| r.variant_label.as_deref()) as _,
+        &number(|r| r.fanout_index) as _,
+        &number(|r| r.fanout_total) as _,
+        &selector,
+        &maybe(|r| r.environment.as_deref()) as _,
+        &maybe(|r| r.env.as_deref()) as _,
+        &text(|r| &r.state) as _,
+        &open_needs,
+        &maybe(|r| r.wait_reason.as_deref()) as _,
+        &maybe(|r| r.end_reason.as_deref()) as _,
+        &maybe(|r| r.error_message.as_deref()) as _,
+        &maybe(|r| r.init_failure.as_deref()) as _,
+    )
+    .execute(conn)
+    .await
+    .map_err(StoreError::in_call("job_insert"))?;
+    Ok(())
+}
+
+/// Makes edges.
+pub async fn need_insert(conn: &mut PgConnection, rows: &[NeedRow]) -> Result<(), StoreError> {
+    let job: Vec<Uuid> = rows.iter().map(|r| r.job_id).collect();
+    let upstream: Vec<Uuid> = rows.iter().map(|r| r.upstream).collect();
+    let run_on: Vec<&str> = rows.iter().map(|r| r.run_on.as_str()).collect();
+    sqlx::query!(
+        "INSERT INTO job_need (job_id, upstream, run_on)
+         SELECT job, upstream, string_to_array(run_on, ',')
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS t (job, upstream, run_on)",
+        &job,
+        &upstream,
+        &run_on as _,
+    )
+    .execute(conn)
+    .await
+    .map_err(StoreError::in_call("need_insert"))?;
+    Ok(())
+}
+
+/// A job as a decision needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobNow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its run.
+    pub run_id: Uuid,
+    /// Expanded name.
+    pub name: String,
+    /// Its state.
+    pub state: String,
+    /// Fencing number.
+    pub attempt: i32,
+    /// The agent that holds or held it.
+    pub agent_id: Option<String>,
+    /// The agent acknowledged it.
+    pub acked: bool,
+    /// Dispatches that failed.
+    pub failures: i16,
+    /// The orchestrator that its agent is connected to.
+    pub owner: i32,
+}
+
+/// Jobs by id.
+pub async fn job_now(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<JobNow>, StoreError> {
+    sqlx::query_as!(
+        JobNow,
+        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job WHERE id = ANY($1)",
+        ids,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_now"))
+}
+
+/// The jobs of a run that have not ended, in order.
+pub async fn job_open(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobNow>, StoreError> {
+    sqlx::query_as!(
+        JobNow,
+        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+          WHERE run_id = $1 AND finished_at IS NULL ORDER BY position",
+        run,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_open"))
+}
+
+/// How a job ends.
+#[derive(Debug, Clone)]
+pub struct JobEnd {
+    /// The job.
+    pub id: Uuid,
+    /// The attempt that it was decided for.
+    pub attempt: i32,
+    /// The state that it was decided from.
+    pub from: String,
+    /// Its final state.
+    pub to: String,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// The same as data, JSON.
+    pub reason: Option<String>,
+    /// Step name → outputs, JSON.
+    pub outputs: Option<String>,
+}
+
+/// Ends jobs, with their outputs in the same write. Answers those that it ended.
+pub async fn job_end(conn: &mut PgConnection, ends: &[JobEnd]) -> Result<Vec<Uuid>, StoreError> {
+    let id: Vec<Uuid> = ends.iter().map(|e| e.id).collect();
+    let attempt: Vec<i32> = ends.iter().map(|e| e.attempt).collect();
+    let text = |of: fn(&JobEnd) -> &str| -> Vec<&str> { ends.iter().map(of).collect() };
+    let maybe =
+        |of: fn(&JobEnd) -> Option<&str>| -> Vec<Option<&str>> { ends.iter().map(of).collect() };
+    sqlx::query_scalar!(
+        "UPDATE job j
+            SET state = t.final, finished_at = now(), error_message = t.error, end_reason = t.reason::json,
+                outputs = coalesce(t.outputs::json, j.outputs), wait_reason = NULL, deadline = NULL
+           FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+             AS t (id, attempt, origin, final, error, reason, outputs)
+          WHERE j.id = t.id AND j.attempt = t.attempt AND j.state = t.origin AND j.finished_at IS NULL
+      RETURNING j.id",
+        &id,
+        &attempt,
+        &text(|e| &e.from) as _,
+        &text(|e| &e.to) as _,
+        &maybe(|e| e.error.as_deref()) as _,
+        &maybe(|e| e.reason.as_deref()) as _,
+        &maybe(|e| e.outputs.as_deref()) as _,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_end"))
+}
+
+/// A job that waits for one that ended, and what it makes of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependant {
+    /// The job that waits.
+    pub id: Uuid,
+    /// Its run.
+    pub run_id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its fencing number.
+    pub attempt: i32,
+    /// Edges not met yet, before this end.
+    pub open_needs: i32,
+    /// The job that ended.
+    pub upstream: Uuid,
+    /// Final states that are good.
+    pub run_on: Vec<String>,
+}
+
+/// Jobs that still wait for one of these.
+pub async fn job_dependants(
+    conn: &mut PgConnection,
+    ended: &[Uuid],
+) -> Result<Vec<Dependant>, StoreError> {
+    sqlx::query_as!(
+        Dependant,
+        "SELECT j.id, j.run_id, j.name, j.attempt, j.open_needs, n.upstream, n.run_on
+           FROM job_need n JOIN job j ON j.id = n.job_id
+          WHERE n.upstream = ANY($1) AND j.state = 'pending' ORDER BY j.position",
+        ended,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_dependants"))
+}
+
+/// Takes met edges off waiting jobs; one without any left becomes `queued`. Answers how many did.
+pub async fn job_needs_met(
+    conn: &mut PgConnection,
+    met: &[(Uuid, i32)],
+) -> Result<u64, StoreError> {
+    let id: Vec<Uuid> = met.iter().map(|(id, _)| *id).collect();
+    let count: Vec<i32> = met.iter().map(|(_, count)| *count).collect();
+    let ready = sqlx::query_scalar!(
+        r#"UPDATE job j
+            SET open_needs = j.open_needs - t.met,
+                state = CASE WHEN j.open_needs = t.met THEN 'queued' ELSE j.state END,
+                ready_at = CASE WHEN j.open_needs = t.met THEN now() END,
+                not_before = CASE WHEN j.open_needs = t.met THEN now() ELSE j.not_before END,
+                wait_reason = CASE WHEN j.open_needs = t.met THEN NULL ELSE j.wait_reason END
+           FROM unnest($1::uuid[], $2::int4[]) AS t (id, met)
+          WHERE j.id = t.id AND j.state = 'pending'
+      RETURNING (j.state = 'queued') AS "ready!""#,
+        &id,
+        &count,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_needs_met"))?;
+    Ok(ready.into_iter().filter(|ready| *ready).count() as u64)
+}
+
+/// Waiting jobs whose edges are all met although they count some as open: left behind by a bug or a repair.
+/// Answers job and the edges to take off.
+pub async fn job_stuck(conn: &mut PgConnection, limit: i64) -> Result<Vec<Dependant>, StoreError> {
+    sqlx::query_as!(
+        Dependant,
+        "SELECT j.id, j.run_id, j.name, j.attempt, j.open_needs, n.upstream, n.run_on
+           FROM job j JOIN job_need n ON n.job_id = j.id
+          WHERE j.id IN (SELECT w.id FROM job w
+                          WHERE w.state = 'pending' AND NOT EXISTS (
+                                SELECT 1 FROM job_need o JOIN job u ON u.id = o.upstream
+                                 WHERE o.job_id = w.id AND u.finished_at IS NULL)
+                          LIMIT $1)",
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_stuck"))
+}
+
+/// Jobs that waited for an agent for longer than `limit_secs`.
+pub async fn job_waited_too_long(
+    conn: &mut PgConnection,
+    limit_secs: f64,
+    rows: i64,
+) -> Result<Vec<JobNow>, StoreError> {
+    sqlx::query_as!(
+        JobNow,
+        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+          WHERE state = 'queued' AND agent_id IS NULL AND ready_at < now() - make_interval(secs => $1)
+          LIMIT $2",
+        limit_secs,
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_waited_too_long"))
+}
+
+/// Running jobs of connected agents that have not been heard of since before `silent_secs`.
+pub async fn job_silent(
+    conn: &mut PgConnection,
+    silent_secs: f64,
+    rows: i64,
+) -> Result<Vec<JobNow>, StoreError> {
+    sqlx::query_as!(
+        JobNow,
+        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+          WHERE agent_id IS NOT NULL AND finished_at IS NULL AND state = 'running'
+            AND coalesce(heartbeat_at, started_at) < now() - make_interval(secs => $1)
+          LIMIT $2",
+        silent_secs,
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_silent"))
+}
