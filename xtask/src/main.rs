@@ -1,1 +1,55 @@
-fn main() {}
+//! All that CI does, and the tools around it: `cargo xtask <command>`.
+//!
+//! One module per command; `workspace` knows where things are, `shell` runs programs, `report`
+//! counts what passed and failed.
+
+mod arrows;
+mod report;
+mod setup;
+mod shell;
+mod sqlx;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, checks, shows and measures KiCI.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building and testing need; safe to repeat.
+    Setup(setup::Arguments),
+    /// Everything that CI does; the last line sums up.
+    Test,
+    /// Format, clippy, crate arrows and committed SQL data, without tests.
+    Lint,
+    /// Renew the SQL data that crates/store is compiled against.
+    Sqlx(sqlx::Arguments),
+    /// Check the dependency arrows between our crates.
+    CheckArrows,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Task::Setup(arguments) => setup::run(&arguments),
+        Task::Test => test::run(),
+        Task::Lint => test::lint(),
+        Task::Sqlx(arguments) => sqlx::run(&arguments),
+        Task::CheckArrows => arrows::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

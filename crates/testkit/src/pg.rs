@@ -1,6 +1,6 @@
 //! A database of its own for each test.
 //!
-//! All tests share one PostgreSQL: the one named by `KICI_TEST_DATABASE_URL` (which `cargo xtask
+//! All tests share one PostgreSQL: the one named by `TESTKIT_DATABASE_URL` (which `cargo xtask
 //! test` sets), or one that the first test process starts (`shared`). A migrated database is copied
 //! from a template, which takes some ten milliseconds.
 
@@ -92,7 +92,7 @@ fn database_url(server: &str, name: &str) -> String {
 
 async fn connect(url: &str) -> PgConnection {
     let options = PgConnectOptions::from_str(url)
-        .unwrap_or_else(|error| panic!("KICI_TEST_DATABASE_URL is no PostgreSQL URL: {error}"));
+        .unwrap_or_else(|error| panic!("TESTKIT_DATABASE_URL is no PostgreSQL URL: {error}"));
     PgConnection::connect_with(&options)
         .await
         .unwrap_or_else(|error| panic!("could not connect to the test PostgreSQL: {error}"))

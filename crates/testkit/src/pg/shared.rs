@@ -12,7 +12,7 @@ use kici_devdb::{Cluster, Purpose};
 use tokio::sync::OnceCell;
 
 /// Names a PostgreSQL to use instead of starting one.
-const URL_VARIABLE: &str = "KICI_TEST_DATABASE_URL";
+const URL_VARIABLE: &str = "TESTKIT_DATABASE_URL";
 
 /// Waits for the last user, then ends the server. `$1` lock file, `$2` process id, `$3` folder.
 const KEEPER: &str = r#"
