@@ -1,0 +1,112 @@
+//! Questions of a job to whoever drives it: [`JobEvent::Request`] out, [`JobOrder::Answer`] in.
+//!
+//! [`JobOrder::Answer`]: crate::spec::JobOrder::Answer
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::spec::JobEvent;
+
+/// An answer: a result, or the error's text.
+type Answer = Result<Value, String>;
+
+/// Why a request got no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The answer is an error.
+    #[error("{0}")]
+    Refused(String),
+    /// No answer came in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// Nobody is there to answer.
+    #[error("nobody is there to answer")]
+    Gone,
+}
+
+/// The open requests of one job.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    events: mpsc::Sender<JobEvent>,
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>,
+}
+
+/// One open request. More than one answer may come (a slot in a queue, then the go-ahead).
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    requests: &'a Requests,
+    id: u64,
+    // Unbounded: the other side sends one or two answers a request.
+    answers: mpsc::UnboundedReceiver<Answer>,
+}
+
+impl Requests {
+    /// No requests yet.
+    pub(crate) fn new(events: mpsc::Sender<JobEvent>) -> Self {
+        Self { events, next: AtomicU64::new(1), open: Mutex::default() }
+    }
+
+    /// Asks and waits for one answer, at most for `limit`.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        params: Value,
+        limit: Duration,
+    ) -> Result<Value, RequestError> {
+        self.open(method, params).await?.answer(limit).await
+    }
+
+    /// Asks.
+    pub(crate) async fn open(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<Asked<'_>, RequestError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answers) = mpsc::unbounded_channel();
+        self.lock().insert(id, sender);
+        let asked = Asked { requests: self, id, answers };
+        let request = JobEvent::Request { id, method: method.to_owned(), params };
+        self.events.send(request).await.map_err(|_| RequestError::Gone)?;
+        Ok(asked)
+    }
+
+    /// Takes an answer; one that nobody waits for any more is dropped.
+    pub(crate) fn answer(&self, id: u64, result: Answer) {
+        if let Some(sender) = self.lock().get(&id) {
+            let _late = sender.send(result);
+        }
+    }
+
+    /// No more answers will come.
+    pub(crate) fn close(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Answer>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked<'_> {
+    /// Waits for the next answer.
+    pub(crate) async fn answer(&mut self, limit: Duration) -> Result<Value, RequestError> {
+        match tokio::time::timeout(limit, self.answers.recv()).await {
+            Ok(Some(answer)) => answer.map_err(RequestError::Refused),
+            Ok(None) => Err(RequestError::Gone),
+            Err(_) => Err(RequestError::Late(limit)),
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.requests.lock().remove(&self.id);
+    }
+}
