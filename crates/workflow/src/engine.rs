@@ -13,6 +13,30 @@ use serde_json::Value;
 
 use crate::describe::FnHandle;
 
+pub use crate::choose::{ChooseError, EngineChoice, Wish, choose};
+pub use crate::embedded::Warm;
+pub use crate::failure::LoadError;
+pub use crate::run::{Aborter, Engine, RunningCall};
+
+/// Where the author's code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EngineKind {
+    /// QuickJS inside this process.
+    Embedded,
+    /// A child process of Node.js.
+    Node,
+}
+
+impl std::fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            EngineKind::Embedded => "embedded",
+            EngineKind::Node => "node",
+        })
+    }
+}
+
 /// What an engine is asked to load.
 #[derive(Debug, Clone)]
 pub struct LoadRequest {

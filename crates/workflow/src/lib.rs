@@ -1,4 +1,19 @@
 //! Workflows as code: resolve and strip TypeScript, run it on an engine, describe it, extract the lock file.
 
+mod builtins;
+mod bundles;
+mod choose;
 pub mod describe;
+mod embedded;
 pub mod engine;
+mod failure;
+mod frames;
+mod graph;
+mod locate;
+mod node;
+mod run;
+mod session;
+mod source;
+mod stack;
+
+pub use bundles::sdk_types;

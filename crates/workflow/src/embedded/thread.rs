@@ -1,0 +1,260 @@
+//! The thread of one embedded engine: prepares QuickJS, then carries frames until the session ends.
+//!
+//! One frame or timer at a time: microtasks run dry before the next, so the guest can tell which call it is
+//! working for (`__kiciHost.context`, see `docs/design/engine.md`).
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rquickjs::function::This;
+use rquickjs::{AsyncContext, AsyncRuntime, CatchResultExt, Ctx, Function, Module, Object};
+use tokio::sync::{mpsc, oneshot};
+
+use super::globals::{self, Alarm, Parts};
+use super::loader::{GUEST, Job, Modules, Names, Shelf};
+use super::meter::{Meter, Usage};
+use super::rejections::Rejections;
+use super::{directory, trace};
+use crate::bundles;
+use crate::session::{End, Session};
+use crate::source::Sources;
+
+/// The thread's stack. JavaScript may use a part of it; the rest is for native code below.
+pub(crate) const STACK: usize = 8 * 1024 * 1024;
+const JS_STACK: usize = 4 * 1024 * 1024;
+/// Memory while there is no job yet: SDK and guest need a few MiB.
+const WARM_MEMORY: usize = 256 * 1024 * 1024;
+
+/// A job for a prepared engine.
+pub(crate) struct Order {
+    pub(crate) session: Arc<Session>,
+    pub(crate) outbox: mpsc::UnboundedReceiver<String>,
+    pub(crate) sources: Sources,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) entry: String,
+    pub(crate) memory: usize,
+}
+
+/// When the thread last came back from doing nothing: JavaScript that runs since then has not paused.
+#[derive(Clone)]
+struct Pulse {
+    origin: Instant,
+    last_ms: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self { origin: Instant::now(), last_ms: Arc::default() }
+    }
+
+    fn beat(&self) {
+        self.last_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    fn busy(&self) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The thread's main function.
+pub(crate) fn run(ready: oneshot::Sender<Result<(), String>>, orders: oneshot::Receiver<Order>) {
+    directory::separate();
+    let pulse = Pulse::new();
+    let unparked = pulse.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(move || unparked.beat())
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(format!("its event loop could not be created ({error})")));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        match Prepared::new(&pulse).await {
+            Ok(prepared) => {
+                let _ = ready.send(Ok(()));
+                if let Ok(order) = orders.await {
+                    prepared.serve(order, &pulse).await;
+                }
+            }
+            Err(what) => {
+                let _ = ready.send(Err(what));
+            }
+        }
+    });
+    // Blocking file operations that are still under way are not waited for.
+    runtime.shutdown_background();
+}
+
+/// QuickJS with the SDK and the guest loaded.
+struct Prepared {
+    context: AsyncContext,
+    runtime: AsyncRuntime,
+    shelf: Rc<Shelf>,
+    alarm: Rc<Alarm>,
+    usage: Arc<Usage>,
+    rejections: Rejections,
+}
+
+impl Prepared {
+    async fn new(pulse: &Pulse) -> Result<Self, String> {
+        let usage = Usage::new(WARM_MEMORY);
+        let fail = |error: rquickjs::Error| format!("QuickJS did not start ({error})");
+        let runtime = AsyncRuntime::new_with_alloc(Meter(Arc::clone(&usage))).map_err(fail)?;
+        let shelf = Rc::new(Shelf::default());
+        let rejections = Rejections::default();
+        runtime.set_max_stack_size(JS_STACK).await;
+        runtime.set_gc_threshold(4 * 1024 * 1024).await;
+        runtime.set_loader(Names(Rc::clone(&shelf)), Modules(Rc::clone(&shelf))).await;
+        runtime.set_interrupt_handler(Some(interrupt(&shelf, &usage, pulse))).await;
+        runtime.set_host_promise_rejection_tracker(Some(rejections.tracker())).await;
+        let context = AsyncContext::full(&runtime).await.map_err(fail)?;
+        let alarm = Rc::new(Alarm::default());
+        let prepared = Self { context, runtime, shelf, alarm, usage, rejections };
+        prepared.load_guest().await?;
+        Ok(prepared)
+    }
+
+    async fn load_guest(&self) -> Result<(), String> {
+        let parts = Parts {
+            shelf: Rc::clone(&self.shelf),
+            alarm: Rc::clone(&self.alarm),
+            usage: Arc::clone(&self.usage),
+        };
+        rquickjs::async_with!(self.context => |ctx| {
+            let describe = |error: rquickjs::CaughtError<'_>| format!("the guest did not load ({error})");
+            trace::install(&ctx, Rc::clone(&parts.shelf.maps)).catch(&ctx).map_err(describe)?;
+            globals::install(&ctx, &parts).catch(&ctx).map_err(describe)?;
+            let promise = Module::evaluate(ctx.clone(), GUEST, bundles::GUEST).catch(&ctx).map_err(describe)?;
+            promise.into_future::<()>().await.catch(&ctx).map_err(describe)
+        })
+        .await
+    }
+
+    async fn serve(self, order: Order, pulse: &Pulse) {
+        let Order { session, mut outbox, sources, env, entry, memory } = order;
+        self.usage.set_limit(memory);
+        if let Err(error) = directory::enter(sources.root()) {
+            tracing::debug!("the embedded engine stays in the process's directory: {error}");
+        }
+        let job = Job { session: Arc::clone(&session), sources };
+        assert!(self.shelf.job.set(job).is_ok(), "a prepared engine serves one job");
+        let (alarm, usage, rejections) =
+            (Rc::clone(&self.alarm), Arc::clone(&self.usage), self.rejections.clone());
+
+        rquickjs::async_with!(self.context => |ctx| {
+            let guest = match Guest::find(&ctx, env, &entry) {
+                Ok(guest) => guest,
+                Err(error) => {
+                    session.end(End::Lost(format!("its guest is broken ({error})")));
+                    return;
+                }
+            };
+            let mut ended = pin!(session.wait_for_end());
+            let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+            poll_fn(|cx| {
+                pulse.beat();
+                for text in rejections.take() {
+                    session.log("error", &format!("unhandled promise rejection: {text}"));
+                }
+                if usage.exceeded() {
+                    session.end(End::over_memory(memory));
+                }
+                if ended.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                match outbox.poll_recv(cx) {
+                    Poll::Ready(Some(frame)) => {
+                        guest.receive(&ctx, &session, frame);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+                if let Some(due) = alarm.due() {
+                    sleep.as_mut().reset(due.into());
+                    if sleep.as_mut().poll(cx).is_ready() {
+                        guest.fire(&ctx, &session);
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Poll::Pending
+            })
+            .await;
+        })
+        .await;
+        self.dismantle().await;
+    }
+
+    /// Frees the runtime. Values that native code still holds would otherwise outlive it.
+    async fn dismantle(self) {
+        drop(self.rejections.take());
+        self.usage.set_limit(usize::MAX);
+        let Self { context, runtime, .. } = self;
+        drop(context);
+        runtime.run_gc().await;
+    }
+}
+
+/// The interrupt handler: QuickJS asks it every few thousand operations whether to go on.
+fn interrupt(
+    shelf: &Rc<Shelf>,
+    usage: &Arc<Usage>,
+    pulse: &Pulse,
+) -> rquickjs::runtime::InterruptHandler {
+    let (shelf, usage, pulse) = (Rc::clone(shelf), Arc::clone(usage), pulse.clone());
+    Box::new(move || {
+        let Some(job) = shelf.job.get() else { return false };
+        let session = &job.session;
+        if usage.exceeded() {
+            session.end(End::over_memory(usage.limit()));
+        } else if pulse.busy() > session.allowance() {
+            session.end_runaway(session.allowance());
+        }
+        session.has_ended()
+    })
+}
+
+/// The guest's entry points.
+struct Guest<'js> {
+    object: Object<'js>,
+    receive: Function<'js>,
+    fire: Function<'js>,
+}
+
+impl<'js> Guest<'js> {
+    fn find(ctx: &Ctx<'js>, env: Vec<(String, String)>, entry: &str) -> rquickjs::Result<Self> {
+        let host: Object = ctx.globals().get("__kiciHost")?;
+        let pairs: Vec<Vec<String>> =
+            env.into_iter().map(|(key, value)| vec![key, value]).collect();
+        host.get::<_, Function>("begin")?.call::<_, ()>((pairs, entry))?;
+        let object: Object = ctx.globals().get("__kiciGuest")?;
+        Ok(Self { receive: object.get("receive")?, fire: host.get("fire")?, object })
+    }
+
+    fn receive(&self, ctx: &Ctx<'js>, session: &Session, frame: String) {
+        let result = self.receive.call::<_, ()>((This(self.object.clone()), frame));
+        if let Err(error) = result.catch(ctx) {
+            session.end(End::Lost(format!("its guest failed ({error})")));
+        }
+    }
+
+    fn fire(&self, ctx: &Ctx<'js>, session: &Session) {
+        if let Err(error) = self.fire.call::<_, ()>(()).catch(ctx) {
+            session.log("error", &format!("uncaught error in a timer: {error}"));
+        }
+    }
+}
