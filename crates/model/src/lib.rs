@@ -1,1 +1,18 @@
-//! KiCI model.
+//! What KiCI is about, without any I/O: ids, the lock file, triggers and their matching, labels,
+//! the job graph, matrices, state machines and reasons.
+//!
+//! Every other crate points here; this one knows no sockets, files, clocks or databases.
+
+pub mod event;
+pub mod glob;
+pub mod graph;
+pub mod hash;
+pub mod ids;
+pub mod js;
+pub mod labels;
+pub mod lock;
+pub mod matrix;
+pub mod regex;
+pub mod state;
+pub mod tables;
+pub mod triggers;

@@ -1,0 +1,265 @@
+//! Why something ended, or still waits: data first, sentences by `Display`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::JobState;
+
+/// Which limit ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeLimit {
+    /// The job's own.
+    JobTimeout,
+    /// The workflow's.
+    WorkflowTimeout,
+}
+
+/// What went wrong before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitCategory {
+    /// Secrets could not be resolved.
+    SecretResolution,
+    /// Secrets for installing could not be resolved.
+    InstallSecrets,
+    /// The lock file is corrupt.
+    LockResolution,
+    /// The source archive could not be built.
+    BuildCoordination,
+    /// An environment's rules refused.
+    EnvironmentRules,
+    /// A generator or a computed value failed.
+    DynamicEval,
+    /// No agent can take it.
+    NoAgent,
+    /// The matrix cannot be expanded.
+    MatrixExpansion,
+}
+
+/// Why a job or run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum EndReason {
+    /// A step failed.
+    StepFailed {
+        /// Its name.
+        step: String,
+        /// The error.
+        message: String,
+    },
+    /// It failed outside of steps (checkout, load, init, hook).
+    JobError {
+        /// The error.
+        message: String,
+    },
+    /// It ran too long.
+    TimedOut {
+        /// Which limit.
+        limit: TimeLimit,
+        /// The limit, ms.
+        after_ms: u64,
+    },
+    /// Its agent went away and did not come back.
+    AgentLost {
+        /// The agent.
+        agent: String,
+    },
+    /// No agent took it in time.
+    QueueExpired,
+    /// An upstream ended in a state that is not accepted.
+    UpstreamUnmet {
+        /// The upstream.
+        upstream: String,
+        /// Its state.
+        status: JobState,
+    },
+    /// Somebody stopped it.
+    Cancelled {
+        /// Who, if known.
+        by: Option<String>,
+        /// What they said.
+        reason: Option<String>,
+    },
+    /// A newer run of its concurrency group took its place.
+    Superseded {
+        /// The group.
+        group: String,
+    },
+    /// An approval was refused.
+    ApprovalRejected {
+        /// By whom, if known.
+        by: Option<String>,
+    },
+    /// Nobody approved in time.
+    ApprovalExpired,
+    /// Another child of its fan-out failed first.
+    FailFast,
+    /// The needs of generated jobs form a cycle.
+    Cycle {
+        /// The jobs, first one repeated at the end.
+        path: Vec<String>,
+    },
+    /// Something before the first step went wrong.
+    Init {
+        /// What.
+        category: InitCategory,
+        /// The error.
+        message: String,
+    },
+    /// The scheduler found a state that must not exist.
+    SchedulerInvariant {
+        /// Which.
+        message: String,
+    },
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StepFailed { step, message } => write!(f, "step '{step}' failed: {message}"),
+            Self::JobError { message } | Self::Init { message, .. } => f.write_str(message),
+            Self::TimedOut { limit, after_ms } => {
+                let what = match limit {
+                    TimeLimit::JobTimeout => "job",
+                    TimeLimit::WorkflowTimeout => "workflow",
+                };
+                write!(f, "{what} timed out after {after_ms} ms")
+            }
+            Self::AgentLost { agent } => write!(f, "agent {agent} was lost"),
+            Self::QueueExpired => {
+                f.write_str("Queue timeout expired (job was never dispatched to an agent)")
+            }
+            Self::UpstreamUnmet { upstream, status } => {
+                write!(f, "upstream_unmet: {upstream} ({status})")
+            }
+            Self::Cancelled { by, reason } => {
+                f.write_str("cancelled")?;
+                if let Some(by) = by {
+                    write!(f, " by {by}")?;
+                }
+                reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+            }
+            Self::Superseded { group } => {
+                write!(f, "superseded by a newer run of concurrency group '{group}'")
+            }
+            Self::ApprovalRejected { by } => {
+                f.write_str("approval rejected")?;
+                by.iter().try_for_each(|by| write!(f, " by {by}"))
+            }
+            Self::ApprovalExpired => f.write_str("approval expired"),
+            Self::FailFast => f.write_str("fan-out halted by failFast"),
+            Self::Cycle { path } => write!(f, "cycle detected: {}", path.join(" -> ")),
+            Self::SchedulerInvariant { message } => {
+                write!(f, "scheduler invariant violated: {message}")
+            }
+        }
+    }
+}
+
+/// Why a job or run has not gone on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum WaitReason {
+    /// These upstreams have not ended.
+    Needs {
+        /// Their names.
+        upstreams: Vec<String>,
+    },
+    /// No connected agent offers the labels.
+    NoMatchingAgent {
+        /// The labels.
+        labels: Vec<String>,
+    },
+    /// Matching agents are busy.
+    AgentsBusy {
+        /// How many there are.
+        matching: u32,
+    },
+    /// The agent that it is pinned to is away.
+    PinnedAgentAway {
+        /// The agent.
+        agent: String,
+    },
+    /// Its concurrency group is full.
+    ConcurrencyLimit {
+        /// The group.
+        group: String,
+        /// How many may be active.
+        max: u32,
+    },
+    /// Waits for an approval.
+    Approval {
+        /// Who may give it.
+        approvers: Vec<String>,
+    },
+    /// A timer of an environment.
+    WaitTimer {
+        /// The environment.
+        environment: String,
+    },
+    /// Earlier children of its fan-out are still running.
+    Wave {
+        /// How many run at once.
+        max_parallel: u32,
+    },
+    /// Its agent is away and may come back.
+    AgentAway {
+        /// The agent.
+        agent: String,
+    },
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Needs { upstreams } => write!(f, "waiting for {}", upstreams.join(", ")),
+            Self::NoMatchingAgent { labels } => {
+                let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+                write!(f, "no connected agent offers {}", labels.join(", "))
+            }
+            Self::AgentsBusy { matching: 1 } => f.write_str("the matching agent is busy"),
+            Self::AgentsBusy { matching } => write!(f, "all {matching} matching agents are busy"),
+            Self::PinnedAgentAway { agent } => write!(f, "agent {agent} is not connected"),
+            Self::ConcurrencyLimit { group, max } => {
+                write!(f, "concurrency group '{group}' already has {max} active")
+            }
+            Self::Approval { approvers } if approvers.is_empty() => {
+                f.write_str("waiting for an approval")
+            }
+            Self::Approval { approvers } => {
+                write!(f, "waiting for an approval by {}", approvers.join(", "))
+            }
+            Self::WaitTimer { environment } => {
+                write!(f, "waiting for the timer of environment '{environment}'")
+            }
+            Self::Wave { max_parallel } => {
+                write!(f, "waiting for its turn, {max_parallel} of the fan-out run at once")
+            }
+            Self::AgentAway { agent } => write!(f, "agent {agent} is away, it may come back"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_data_and_read_as_sentences() {
+        let reason =
+            EndReason::UpstreamUnmet { upstream: "bad".into(), status: JobState::TimedOutStale };
+        assert_eq!(reason.to_string(), "upstream_unmet: bad (timed_out_stale)");
+        let text = serde_json::to_string(&reason).unwrap();
+        assert_eq!(
+            text,
+            r#"{"kind":"upstream_unmet","upstream":"bad","status":"timed_out_stale"}"#
+        );
+        assert_eq!(serde_json::from_str::<EndReason>(&text).unwrap(), reason);
+        let cycle = EndReason::Cycle { path: vec!["a".into(), "b".into(), "a".into()] };
+        assert_eq!(cycle.to_string(), "cycle detected: a -> b -> a");
+        let wait = WaitReason::NoMatchingAgent { labels: vec!["gpu".into(), "linux".into()] };
+        assert_eq!(wait.to_string(), "no connected agent offers `gpu`, `linux`");
+    }
+}
