@@ -4,10 +4,13 @@
 //! counts what passed and failed.
 
 mod arrows;
+mod bench;
+mod installation;
 mod report;
 mod setup;
 mod shell;
 mod sqlx;
+mod table;
 mod test;
 mod workspace;
 
@@ -33,6 +36,10 @@ enum Task {
     Lint,
     /// Renew the SQL data that crates/store is compiled against.
     Sqlx(sqlx::Arguments),
+    /// Run a table of cases.
+    Table(table::Arguments),
+    /// Measure release builds.
+    Bench(bench::Arguments),
     /// Check the dependency arrows between our crates.
     CheckArrows,
 }
@@ -43,6 +50,8 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Lint => test::lint(),
         Task::Sqlx(arguments) => sqlx::run(&arguments),
+        Task::Table(arguments) => table::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::CheckArrows => arrows::run(),
     };
     match result {

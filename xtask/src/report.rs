@@ -24,7 +24,8 @@ impl Counts {
         if success { Self::PASSED } else { Self::FAILED }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds the counts of another part.
+    pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;

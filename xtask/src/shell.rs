@@ -15,6 +15,17 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Like [`run`], with all output on our error output.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    eprintln!("$ {}", shown(command));
+    let status =
+        command.stdout(std::io::stderr()).status().with_context(|| could_not_run(command))?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", shown(command));
+    }
+    Ok(())
+}
+
 /// Runs a program and gives what it printed on its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output =
