@@ -1,6 +1,7 @@
 //! Runs, their jobs and steps, and what the steps wrote.
 
 use kici_model::ids::{JobId, RunId};
+use kici_model::state::{EndReason, WaitReason};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,9 +45,6 @@ pub struct RunView {
     pub trust_tier: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Why it waits, in one sentence, while it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wait_reason: Option<String>,
 }
 
 /// A run with what only its own page shows.
@@ -137,12 +135,12 @@ pub struct JobView {
     /// Its steps, when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<StepView>>,
-    /// Why it waits, in one sentence, while it does.
+    /// Why it waits, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wait_reason: Option<String>,
-    /// Why it ended, as a word for programs, once it has.
+    pub wait_reason: Option<WaitReason>,
+    /// Why it ended other than by success, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_reason: Option<String>,
+    pub end_reason: Option<EndReason>,
 }
 
 /// A job that another one waits for.
