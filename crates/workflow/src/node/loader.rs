@@ -109,7 +109,9 @@ impl Service {
                 SdkChoice::Installed => self.installed_sdk(),
             };
         }
-        let Some(importer) = url_to_path(importer) else {
+        // `--eval` code has no file; Node makes one up in the working directory.
+        let is_main = importer.rsplit('/').next().is_some_and(|name| name.starts_with("[eval"));
+        let Some(importer) = url_to_path(importer).filter(|_| !is_main) else {
             // Our own modules: they import each other, builtins, and the entry by its path.
             return match specifier {
                 GUEST_URL => module(GUEST_URL.to_owned()),

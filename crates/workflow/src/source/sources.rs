@@ -156,7 +156,7 @@ impl Loaded {
 /// A JSON file as a module with a default export.
 fn json(shown: &str, text: &str) -> Result<Loaded, LoadError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
         let place = position::Position {
             line: u32::try_from(error.line()).unwrap_or(1).max(1),
             column: u32::try_from(error.column()).unwrap_or(1).max(1),
