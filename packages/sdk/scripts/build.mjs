@@ -6,6 +6,8 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { rollup } from 'rollup';
+import { dts } from 'rollup-plugin-dts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -21,6 +23,12 @@ const englishOnly = {
       loader: 'js',
     }));
   },
+};
+
+/** The same for the declarations. */
+const englishDeclarations = {
+  name: 'english-declarations',
+  load: (id) => (/[\\/]zod[\\/]v4[\\/]locales[\\/]index\.d\.ts$/.test(id) ? "export { default as en } from './en.js';" : null),
 };
 
 const common = {
@@ -40,4 +48,19 @@ const common = {
 await Promise.all([
   build({ ...common, entryPoints: ['src/index.ts'], outfile: 'dist/sdk.js', platform: 'neutral', mainFields: ['module', 'main'], plugins: [englishOnly] }),
   build({ ...common, entryPoints: ['src/guest/main.ts'], outfile: 'dist/guest.js', platform: 'neutral', external: ['@kici-dev/sdk'] }),
+  build({ ...common, entryPoints: ['src/node-main.ts'], outfile: 'dist/node-main.js', platform: 'node' }),
+  declarations(),
 ]);
+
+/** One declaration file with zod's types inside, so that an editor needs no packages. */
+async function declarations() {
+  const bundle = await rollup({
+    input: join(root, 'src/index.ts'),
+    plugins: [englishDeclarations, dts({ respectExternal: true, tsconfig: join(root, 'tsconfig.json') })],
+    onwarn: (warning) => {
+      if (warning.code !== 'CIRCULAR_DEPENDENCY') throw new Error(warning.message);
+    },
+  });
+  await bundle.write({ file: join(dist, 'sdk.d.ts'), format: 'es' });
+  await bundle.close();
+}

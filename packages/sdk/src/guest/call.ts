@@ -37,11 +37,6 @@ export class Call {
     }
   }
 
-  /** Whether `settle` has anything to wait for. */
-  get unsettled(): boolean {
-    return this.#pending.length > 0;
-  }
-
   /** Fires the call's signal. */
   abort(reason: string): void {
     const error = new Error(reason);

@@ -1,39 +1,13 @@
-/** `console` and `process.stdout` of the embedded engine, sent to the log of the call that runs. */
+/** `console` of the embedded engine, sent to the log of the call that runs. */
 
 import { format, inspect } from './format.js';
 
 /** Takes text for one of the two streams. */
 export type Write = (stream: 'stdout' | 'stderr', text: string) => void;
 
-/** Installs them. Node has its own, whose streams `node-main` captures. */
+/** Installs it. Node has its own, whose streams `node-main` captures. */
 export function installConsole(write: Write): void {
-  const target = globalThis as unknown as Record<string, unknown>;
-  target.console = createConsole(write);
-  const process = target.process;
-  if (typeof process !== 'object' || process === null) return;
-  for (const stream of ['stdout', 'stderr'] as const) {
-    const writable = {
-      isTTY: false,
-      writable: true,
-      write(text: unknown, ...rest: unknown[]): boolean {
-        write(stream, typeof text === 'string' ? text : decode(text));
-        const done = rest.find((value) => typeof value === 'function');
-        if (typeof done === 'function') (done as () => void)();
-        return true;
-      },
-      end(text?: unknown): void {
-        if (text !== undefined) writable.write(text);
-      },
-      on: () => writable,
-      once: () => writable,
-    };
-    Object.defineProperty(process, stream, { value: writable, configurable: true, writable: true });
-  }
-}
-
-function decode(bytes: unknown): string {
-  if (bytes instanceof Uint8Array && typeof TextDecoder === 'function') return new TextDecoder().decode(bytes);
-  return String(bytes);
+  (globalThis as unknown as Record<string, unknown>).console = createConsole(write);
 }
 
 function createConsole(write: Write): Record<string, unknown> {

@@ -41,6 +41,8 @@ export type FromGuest =
 /** What the engine gives to the guest. */
 export interface EngineHost {
   send(json: string): void;
+  /** The call that is running (embedded engine). */
+  context?: number;
 }
 
 /** Keeps track of which call runs, where the engine can (Node's `AsyncLocalStorage`). */

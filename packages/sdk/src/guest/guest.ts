@@ -4,12 +4,12 @@ import { isObject } from '../tags.js';
 import { Call } from './call.js';
 import { installConsole } from './console.js';
 import { buildArgument, type CallData, type ContextParts } from './contexts.js';
-import { CurrentCall } from './current-call.js';
+import { currentCall, resumeCall, startCall } from './current-call.js';
 import { describeGenerated, describeModule } from './describe/module.js';
 import { Environment } from './environment.js';
 import { ErrorTable } from './errors.js';
 import { globals, type ToGuest } from './frames.js';
-import { type Handle, HandleTable } from './handles.js';
+import { type Handle, HandleTable, type StepRole } from './handles.js';
 import { HostLink } from './host-link.js';
 import { Outputs } from './upstream.js';
 import { checkDrift, checkOutputs } from './validate.js';
@@ -20,6 +20,7 @@ type CallFrame = Extract<ToGuest, { readonly type: 'call' }>;
 /** What a successful `load` leaves behind. */
 interface Loaded extends Omit<ContextParts, 'secretKeys'> {
   readonly handles: HandleTable;
+  readonly environment: Environment;
   readonly defaults: CallData;
   readonly secretKeys: readonly string[] | undefined;
 }
@@ -27,8 +28,6 @@ interface Loaded extends Omit<ContextParts, 'secretKeys'> {
 /** One guest for one engine. */
 export class Guest {
   readonly #link = new HostLink();
-  readonly #current = new CurrentCall();
-  readonly #environment = new Environment();
   readonly #errors = new ErrorTable();
   readonly #calls = new Map<number, Call>();
   #loaded: Loaded | undefined;
@@ -37,9 +36,8 @@ export class Guest {
   /** Installs what the author's code sees and tells the host that frames are welcome. */
   start(): void {
     if (!globals.__kiciAsync) {
-      installConsole((stream, text) => this.#link.notify(this.#current.get(), 'log', { level: stream, text }));
+      installConsole((stream, text) => this.#link.notify(currentCall(), 'log', { level: stream, text }));
     }
-    this.#current.followTimers();
     this.#link.send({ type: 'ready' });
   }
 
@@ -51,15 +49,15 @@ export class Guest {
         void this.#load(frame);
         break;
       case 'call':
-        void this.#current.start(frame.call, () => this.#call(frame));
+        void startCall(frame.call, () => this.#call(frame));
         break;
       case 'abort':
-        this.#current.resume(frame.call);
+        resumeCall(frame.call);
         this.#calls.get(frame.call)?.abort(frame.reason ?? 'aborted');
         break;
       case 'reply':
       case 'push':
-        this.#current.resume(this.#link.callOf(frame.request));
+        resumeCall(this.#link.callOf(frame.request));
         this.#link.take(frame);
         break;
     }
@@ -68,6 +66,7 @@ export class Guest {
   async #load({ entry, root, mode, state }: LoadFrame): Promise<void> {
     try {
       const { context, upstream, secretKeys } = isObject(state) ? state : {};
+      const environment = new Environment();
       const outputs = new Outputs(upstream);
       const exports = (await import(entry)) as Readonly<Record<string, unknown>>;
       const handles = new HandleTable(mode === 'describe');
@@ -76,6 +75,7 @@ export class Guest {
         root,
         outputs,
         handles,
+        environment,
         defaults: isObject(context) ? context : {},
         secretKeys: Array.isArray(secretKeys) ? secretKeys.map(String) : undefined,
       };
@@ -86,10 +86,15 @@ export class Guest {
   }
 
   async #call(frame: CallFrame): Promise<void> {
-    const call = new Call(frame.call, this.#link, this.#environment);
+    const loaded = this.#loaded;
+    if (!loaded) {
+      this.#link.send({ type: 'threw', call: frame.call, error: this.#errors.describe(new Error('no module is loaded')) });
+      return;
+    }
+    const call = new Call(frame.call, this.#link, loaded.environment);
     this.#calls.set(frame.call, call);
     try {
-      const value = await this.#run(call, frame);
+      const value = await this.#run(call, loaded, frame);
       await call.settle();
       this.#answer(frame.call, value);
     } catch (error) {
@@ -98,7 +103,6 @@ export class Guest {
       this.#link.send({ type: 'threw', call: frame.call, error: this.#errors.describe(error) });
     } finally {
       this.#calls.delete(frame.call);
-      this.#current.end(frame.call);
     }
   }
 
@@ -116,36 +120,22 @@ export class Guest {
     this.#link.send({ type: 'returned', call, value });
   }
 
-  async #run(call: Call, { fn, kind, data, args = [] }: CallFrame): Promise<unknown> {
-    const loaded = this.#loaded;
-    if (!loaded) throw new Error('no module is loaded');
+  async #run(call: Call, loaded: Loaded, { fn, kind, data, args = [] }: CallFrame): Promise<unknown> {
     const handle = loaded.handles.get(fn);
     const more = args.map((arg) => this.#errors.revive(arg));
     loaded.outputs.bind(handle.scope);
     if (kind === 'plain') return handle.fn(this.#errors.revive(data), ...more);
 
     const merged: CallData = { ...loaded.defaults, ...(isObject(data) ? data : {}) };
-    this.#environment.apply(merged.env);
+    loaded.environment.apply(merged.env);
     const secretKeys = kind === 'step' || kind === 'hook' ? await this.#keysOfSecrets(call, loaded) : [];
     const { root, outputs } = loaded;
     const argument = buildArgument(kind, call, handle, merged, { root, outputs, secretKeys });
     const value = await handle.fn(argument, ...more);
     if (kind === 'generator') return describeGenerated(value, workflowOf(handle), loaded.handles);
     if (kind === 'rule') return Boolean(value);
-    if (kind === 'step' && handle.role) await this.#keep(handle, outputs, value);
+    if (kind === 'step' && handle.role) await keep(handle.role, loaded, value);
     return value;
-  }
-
-  /** Checks what a step returned and keeps its outputs for later steps. */
-  async #keep({ role }: Handle, outputs: Outputs, value: unknown): Promise<void> {
-    if (!role) return;
-    const validates = this.#environment.live.KICI_OUTPUT_VALIDATION !== 'off';
-    if (role.part === 'check') {
-      if (validates && role.drift !== undefined) await checkDrift(role.step, role.drift, value);
-      return;
-    }
-    if (validates && role.outputs) await checkOutputs(role.step, role.outputs, value);
-    if (value !== undefined && value !== null) outputs.keep(role.step, value);
   }
 
   #keysOfSecrets(call: Call, loaded: Loaded): Promise<readonly string[]> | readonly string[] {
@@ -156,6 +146,17 @@ export class Guest {
     );
     return this.#secretKeys;
   }
+}
+
+/** Checks what a step returned and keeps its outputs for later steps. */
+async function keep(role: StepRole, { environment, outputs }: Loaded, value: unknown): Promise<void> {
+  const validates = environment.live.KICI_OUTPUT_VALIDATION !== 'off';
+  if (role.part === 'check') {
+    if (validates && role.drift !== undefined) await checkDrift(role.step, role.drift, value);
+    return;
+  }
+  if (validates && role.outputs) await checkOutputs(role.step, role.outputs, value);
+  if (value !== undefined && value !== null) outputs.keep(role.step, value);
 }
 
 function workflowOf({ scope }: Handle): { readonly name: string; readonly jobNames: ReadonlyMap<string, string> } {

@@ -28,13 +28,13 @@ export class HostLink {
     host.send(JSON.stringify(frame));
   }
 
-  /** Asks the host. */
-  request(call: number, method: string, params: unknown, onPush?: (data: unknown) => void): Sent {
+  /** Asks the host. `params` may be made from the request's number. */
+  request(call: number, method: string, params: unknown | ((id: number) => unknown), onPush?: (data: unknown) => void): Sent {
     const id = this.#next++;
     const answer = new Promise<unknown>((resolve, reject) => this.#open.set(id, { call, resolve, reject, onPush }));
     // Whoever needs the answer awaits it; an answer that nobody awaits must not end the engine.
     answer.catch(() => {});
-    this.send({ type: 'request', call, request: id, method, params });
+    this.send({ type: 'request', call, request: id, method, params: typeof params === 'function' ? (params(id) as unknown) : params });
     return { id, answer };
   }
 
