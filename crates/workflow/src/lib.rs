@@ -6,6 +6,7 @@ mod choose;
 pub mod describe;
 mod embedded;
 pub mod engine;
+pub mod extract;
 mod failure;
 mod frames;
 mod graph;
