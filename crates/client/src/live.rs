@@ -92,7 +92,7 @@ impl LiveView {
             return self.mark(&job.status, &text);
         }
         let more = match (&job.wait_reason, &job.agent_id) {
-            (Some(reason), _) => format!(": {}", printable(reason, false)),
+            (Some(reason), _) => format!(": {}", printable(&reason.to_string(), false)),
             (None, Some(agent)) => format!(" on {}", printable(agent, false)),
             (None, None) => String::new(),
         };

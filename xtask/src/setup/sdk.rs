@@ -17,7 +17,9 @@ pub(super) fn ensure() -> Result<()> {
     if !packages.is_in(&packages_file) {
         println!("Installing the Node packages of packages/sdk");
         let mut npm = workspace::command("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
+        // Not `npm ci`: it demands optional packages of other platforms, which mirrors may lack.
+        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
+        npm.current_dir(&folder);
         shell::run(&mut npm)?;
         packages.write(&packages_file)?;
     }
