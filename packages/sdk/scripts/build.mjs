@@ -2,7 +2,7 @@
 //
 // The output depends on nothing but the sources and the locked dependencies: no dates, no paths.
 
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -13,6 +13,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
+
+/** Makes declarations valid in a project without `lib.dom`, `@types/node` and `skipLibCheck`. */
+function withoutLibraries(text) {
+  if (/^(import|export .* from) /m.test(text)) throw new Error('the declarations import something');
+  const url = 'type URL = typeof globalThis extends { URL: { prototype: infer T } } ? T : { readonly href: string };';
+  // Variance is only allowed on aliases of object types; these are intersections, where it is a hint at most.
+  const aliases = text.replace(/^type [\w$]+<.*$/gm, (line) => line.replace(/([<,]\s*)out /g, '$1'));
+  return `${url}\n${aliases}`;
+}
 
 /** zod re-exports forty languages; error messages are English. */
 const englishOnly = {
@@ -61,6 +70,7 @@ async function declarations() {
       if (warning.code !== 'CIRCULAR_DEPENDENCY') throw new Error(warning.message);
     },
   });
-  await bundle.write({ file: join(dist, 'sdk.d.ts'), format: 'es' });
+  const { output } = await bundle.generate({ format: 'es' });
   await bundle.close();
+  writeFileSync(join(dist, 'sdk.d.ts'), withoutLibraries(output[0].code));
 }

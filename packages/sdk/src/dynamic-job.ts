@@ -19,10 +19,9 @@ export interface ResultAwareOptions {
   readonly generate: (context: ResultAwareGeneratorContext) => readonly AnyJob[] | Promise<readonly AnyJob[]>;
 }
 
-/** A generator with the group and needs it was declared with. */
+/** A generator with the group and needs it was declared with; only the runner calls it. */
 export interface DynamicJob {
-  (context: ResultAwareGeneratorContext): readonly AnyJob[] | Promise<readonly AnyJob[]>;
-  readonly [DYNAMIC_JOB_GROUP]?: string;
+  readonly [DYNAMIC_JOB_GROUP]: string;
   readonly [DYNAMIC_JOB_NEEDS]?: readonly Need[];
 }
 
@@ -45,10 +44,10 @@ export function dynamicJob(group: string, generate: JobGenerator | ResultAwareOp
   const made = (context: ResultAwareGeneratorContext) => fn(context);
   Object.defineProperty(made, DYNAMIC_JOB_GROUP, { value: group });
   if (resultAware) Object.defineProperty(made, DYNAMIC_JOB_NEEDS, { value: resultAware.needs });
-  return made as DynamicJob;
+  return made as unknown as DynamicJob;
 }
 
 /** Whether an element of `jobs` is a generator. */
-export function isDynamicJobFn(value: unknown): value is DynamicJob {
+export function isDynamicJobFn(value: unknown): value is JobGenerator {
   return typeof value === 'function';
 }
