@@ -14,7 +14,7 @@ mod syntax;
 use program::Program;
 
 /// Longest pattern, in characters.
-pub const MAX_PATTERN: usize = 4096;
+pub const MAX_PATTERN: usize = 16_384;
 /// Steps that one search may take.
 const MAX_STEPS: u64 = 4_000_000;
 

@@ -1,9 +1,19 @@
 //! Globs in the dialect of npm's picomatch 4 with default options.
 //!
-//! Used for branches, tags, refs, paths, repositories, status contexts and comment bodies. Values come
-//! from strangers: the engine below gives up after a fixed number of backtracking steps.
+//! Used for branches, tags, refs, paths, repositories, status contexts and comment bodies, and to turn
+//! label globs into expressions. The dialect *is* its algorithm, so that `parser` and its neighbours
+//! follow picomatch 4.0.7 (Copyright (c) 2017-present, Jon Schlinkert, MIT licence) move by move and
+//! give the same ECMAScript expression; `crate::regex` runs it with bounded work.
 
-use picomatch_rs::{CompileOptions, Matcher, ScanOptions};
+mod extglob;
+mod fastpath;
+mod parser;
+mod scan;
+mod stars;
+mod text;
+mod tokens;
+
+use crate::regex::{EsRegex, RegexError};
 
 /// Longest pattern, in characters.
 const MAX_PATTERN: usize = 65_536;
@@ -22,27 +32,32 @@ pub enum GlobError {
         /// What is too large.
         what: String,
     },
-    /// Not understood, or too expensive on this value.
-    #[error("glob `{pattern}` cannot be matched: {reason}")]
+    /// Too large or too expensive as an expression.
+    #[error("glob `{pattern}` cannot be matched")]
     Unusable {
         /// The pattern.
         pattern: String,
         /// Why.
-        reason: String,
+        #[source]
+        source: RegexError,
     },
 }
 
 /// A compiled glob.
+#[derive(Debug, Clone)]
 pub struct Glob {
     pattern: String,
-    /// Absent when the pattern has no special characters, as most branch names.
-    matcher: Option<Matcher>,
+    matcher: Matcher,
 }
 
-impl std::fmt::Debug for Glob {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Glob").field(&self.pattern).finish()
-    }
+#[derive(Debug, Clone)]
+enum Matcher {
+    /// No special characters, as most branch names.
+    Plain,
+    /// Its expression.
+    Regex(EsRegex),
+    /// Its expression is invalid: picomatch lets such a glob match only its own text.
+    Nothing,
 }
 
 impl Glob {
@@ -52,22 +67,26 @@ impl Glob {
             return Err(GlobError::Empty);
         }
         let matcher = if is_plain(pattern) {
-            None
+            Matcher::Plain
         } else {
-            check_size(pattern)?;
-            let options = CompileOptions::default();
-            let matcher = picomatch_rs::compile_matcher(pattern, &options);
-            Some(matcher.map_err(|error| unusable(pattern, &error))?)
+            match EsRegex::new(&to_regex_source(pattern)?, "") {
+                Ok(regex) => Matcher::Regex(regex),
+                Err(RegexError::Invalid { .. }) => Matcher::Nothing,
+                Err(source) => return Err(unusable(pattern, source)),
+            }
         };
         Ok(Self { pattern: pattern.to_owned(), matcher })
     }
 
     /// Whether the whole value matches.
     pub fn is_match(&self, value: &str) -> Result<bool, GlobError> {
+        if value.is_empty() || value == self.pattern {
+            return Ok(!value.is_empty());
+        }
         match &self.matcher {
-            None => Ok(value == self.pattern),
-            Some(matcher) => {
-                matcher.is_match(value).map_err(|error| unusable(&self.pattern, &error))
+            Matcher::Plain | Matcher::Nothing => Ok(false),
+            Matcher::Regex(regex) => {
+                regex.is_match(value).map_err(|source| unusable(&self.pattern, source))
             }
         }
     }
@@ -75,28 +94,24 @@ impl Glob {
 
 /// Whether a label selector's text is a glob (else it is an exact label).
 pub fn is_glob(text: &str) -> bool {
-    !is_plain(text) && picomatch_rs::scan(text, &ScanOptions::default()).is_glob
+    !is_plain(text) && scan::is_glob(text)
 }
 
-/// The glob as source of an ECMAScript expression that accepts the same labels.
+/// The glob as source of an ECMAScript expression.
 pub fn to_regex_source(pattern: &str) -> Result<String, GlobError> {
     check_size(pattern)?;
-    picomatch_rs::make_re(pattern, &CompileOptions::default(), false)
-        .map(|descriptor| format!("^(?:{})$", descriptor.output))
-        .ok_or_else(|| GlobError::Unusable {
-            pattern: pattern.to_owned(),
-            reason: "unsupported pattern".to_owned(),
-        })
+    if pattern.starts_with(['.', '*'])
+        && let Some(output) = fastpath::output(pattern)
+    {
+        return Ok(format!("^(?:{output})$"));
+    }
+    let parsed = parser::parse(pattern, true);
+    let source = format!("^(?:{})$", parsed.output);
+    Ok(if parsed.negated { format!("^(?!{source}).*$") } else { source })
 }
 
-fn unusable(pattern: &str, error: &picomatch_rs::MatchError) -> GlobError {
-    use picomatch_rs::MatchError as E;
-    let reason = match error {
-        E::EmptyPattern => return GlobError::Empty,
-        E::UnsupportedPattern(_) => "unsupported pattern".to_owned(),
-        E::InvalidRegex(reason) => reason.clone(),
-    };
-    GlobError::Unusable { pattern: pattern.chars().take(200).collect(), reason }
+fn unusable(pattern: &str, source: RegexError) -> GlobError {
+    GlobError::Unusable { pattern: pattern.chars().take(200).collect(), source }
 }
 
 fn is_plain(pattern: &str) -> bool {
