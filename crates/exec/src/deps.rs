@@ -157,7 +157,8 @@ fn plan(kici: &Path) -> Plan {
         };
         return Plan { manager: "yarn", args };
     }
-    let verb = if has("package-lock.json") || has("npm-shrinkwrap.json") { "ci" } else { "install" };
+    let verb =
+        if has("package-lock.json") || has("npm-shrinkwrap.json") { "ci" } else { "install" };
     let mut args = vec![verb, "--no-audit", "--no-fund"];
     if verb == "install" {
         args.push("--no-package-lock");

@@ -54,7 +54,8 @@ mod tests {
         std::fs::write(dir.path().join("ci.ts"), "a\r\n").unwrap();
         std::fs::write(dir.path().join("x.txt"), "1").unwrap();
         let assets = ["x.txt".to_owned()];
-        let expected = hash::workflow_hash("a\n", &hash::asset_digest([("x.txt", Some(&b"1"[..]))]));
+        let expected =
+            hash::workflow_hash("a\n", &hash::asset_digest([("x.txt", Some(&b"1"[..]))]));
         check(dir.path(), "ci.ts", &assets, &expected).unwrap();
 
         std::fs::write(dir.path().join("x.txt"), "2").unwrap();

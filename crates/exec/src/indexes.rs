@@ -77,9 +77,7 @@ mod tests {
         for step in 0..2_000 {
             take(step);
             take(init(step));
-            for hook in
-                [StepHook::Before, StepHook::After, StepHook::OnCancel, StepHook::Cleanup]
-            {
+            for hook in [StepHook::Before, StepHook::After, StepHook::OnCancel, StepHook::Cleanup] {
                 take(step_hook(step, hook));
             }
             for n in 0..20 {

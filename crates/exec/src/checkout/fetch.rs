@@ -58,8 +58,7 @@ impl Fetch<'_> {
 
     async fn resolve(&self, name: &str) -> Result<String, CheckoutError> {
         let commit = format!("{name}^{{commit}}");
-        let found =
-            self.git.run(self.into, &["rev-parse", "--verify", "--quiet", &commit]).await?;
+        let found = self.git.run(self.into, &["rev-parse", "--verify", "--quiet", &commit]).await?;
         Ok(found.trim().to_owned())
     }
 }

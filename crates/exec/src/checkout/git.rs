@@ -42,8 +42,7 @@ impl Git {
         {
             env.insert(name.to_owned(), value.to_owned());
         }
-        let mut git =
-            Self { env, secrets: Vec::new(), stop, deadline: Instant::now() + LIMIT };
+        let mut git = Self { env, secrets: Vec::new(), stop, deadline: Instant::now() + LIMIT };
         if source.local_path().is_some() {
             git.trust_local_repositories(temp)?;
         }

@@ -154,7 +154,9 @@ fn init(dir: &Path, local: Option<&Path>) -> Result<(), CheckoutError> {
 /// The object directory of a plain local repository (SHA-1, not shallow, not borrowing itself).
 fn objects_of(repository: &Path) -> Option<PathBuf> {
     let repository = repository.canonicalize().ok()?;
-    let git_dir = [repository.join(".git"), repository].into_iter().find(|d| d.is_dir() && d.join("objects").is_dir())?;
+    let git_dir = [repository.join(".git"), repository]
+        .into_iter()
+        .find(|d| d.is_dir() && d.join("objects").is_dir())?;
     let config = std::fs::read_to_string(git_dir.join("config")).ok()?;
     let plain = !config.contains("extensions")
         && !git_dir.join("objects/info/alternates").exists()

@@ -31,10 +31,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) enum CheckoutError {
     /// git said no.
     #[error("git {what} failed: {said}")]
-    Git {
-        what: String,
-        said: String,
-    },
+    Git { what: String, said: String },
     /// There is no such commit.
     #[error("commit {sha} is not in {url}, or not reachable from {reference:?}")]
     NoCommit { sha: String, url: String, reference: String },
@@ -64,10 +61,7 @@ pub(crate) enum CheckoutError {
 }
 
 impl CheckoutError {
-    fn file(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { action, path, source }
     }
@@ -124,11 +118,7 @@ fn prepare(
     Ok((source, git))
 }
 
-async fn full(
-    source: &Source,
-    git: &Git,
-    places: &Places<'_>,
-) -> Result<Borrowed, CheckoutError> {
+async fn full(source: &Source, git: &Git, places: &Places<'_>) -> Result<Borrowed, CheckoutError> {
     let tree = worktree::Worktree::new(places.workspace, source, places.detached);
     let mut borrowed = Borrowed::default();
     let mut filled = None;

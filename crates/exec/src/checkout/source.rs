@@ -24,11 +24,19 @@ pub(super) struct Source {
 pub(super) enum Credential {
     None,
     /// A header for HTTP.
-    Basic { user: String, secret: String },
+    Basic {
+        user: String,
+        secret: String,
+    },
     /// A key for SSH.
-    Ssh { key: String, known_hosts: Option<String> },
+    Ssh {
+        key: String,
+        known_hosts: Option<String>,
+    },
     /// Something this program does not know.
-    Unknown { kind: String },
+    Unknown {
+        kind: String,
+    },
 }
 
 impl std::fmt::Debug for Credential {

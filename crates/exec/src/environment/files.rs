@@ -38,10 +38,7 @@ impl EnvFiles {
     pub(crate) fn read(&self) -> io::Result<(Vec<(String, String)>, Vec<String>)> {
         let env = std::fs::read(self.env())?;
         let path = std::fs::read(self.path())?;
-        Ok((
-            parse_env(&String::from_utf8_lossy(&env)),
-            parse_path(&String::from_utf8_lossy(&path)),
-        ))
+        Ok((parse_env(&String::from_utf8_lossy(&env)), parse_path(&String::from_utf8_lossy(&path))))
     }
 }
 
@@ -72,10 +69,8 @@ mod tests {
     #[test]
     fn lines_are_split_at_the_first_sign() {
         let parsed = parse_env("FOO=bar=baz\n\n =x\nnothing\n K = v \nFOO=2\nEMPTY=\n");
-        let expected =
-            [("FOO", "bar=baz"), ("K", " v "), ("FOO", "2"), ("EMPTY", "")].map(|(k, v)| {
-                (k.to_owned(), v.to_owned())
-            });
+        let expected = [("FOO", "bar=baz"), ("K", " v "), ("FOO", "2"), ("EMPTY", "")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(parsed, expected);
         assert_eq!(parse_path("/p1\n\n  /p2 \n"), ["/p1", "/p2"]);
     }

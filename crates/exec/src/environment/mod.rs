@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::spec::{Checkout, JobSpec};
 
 pub(crate) use files::EnvFiles;
-pub(crate) use view::{EnvView, JobEnv};
+pub(crate) use view::{EnvChange, EnvView, JobEnv};
 
 /// Host variables that get through.
 const ALLOWED: [&str; 10] =
@@ -40,8 +40,5 @@ pub(crate) fn of_job(
 /// The allowed variables of this process alone, for programs that are run on the job's behalf (git,
 /// package managers).
 pub(crate) fn of_host() -> BTreeMap<String, String> {
-    ALLOWED
-        .iter()
-        .filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .collect()
+    ALLOWED.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }

@@ -40,32 +40,19 @@ impl JobEnv {
     }
 
     /// Applies what a step changed: variables, then directories of its `PATH`.
-    ///
-    /// Returns names that were refused.
-    pub(crate) fn apply(
-        &self,
-        view: EnvView,
-        file_vars: Vec<(String, String)>,
-        file_paths: &[String],
-    ) -> Vec<String> {
-        let (refused, file_vars): (Vec<_>, Vec<_>) =
-            file_vars.into_iter().partition(|(key, _)| self.is_protected(key));
+    pub(crate) fn apply(&self, change: EnvChange) {
         let mut vars = lock(&self.vars);
         let mut known = lock(&self.known);
-        for (key, value) in
-            view.changes.into_iter().chain(file_vars.into_iter().map(|(k, v)| (k, Some(v))))
-        {
+        for (key, value) in change.vars {
             known.insert(key.clone());
             match value {
                 Some(value) => vars.insert(key, value),
                 None => vars.remove(&key),
             };
         }
-        for dir in view.paths {
-            prepend(&mut vars, &[dir]);
+        for dirs in change.paths {
+            prepend(&mut vars, &dirs);
         }
-        prepend(&mut vars, file_paths);
-        refused.into_iter().map(|(key, _)| key).collect()
     }
 
     /// Whether steps may not set this name.
@@ -109,10 +96,38 @@ impl EnvView {
         self.changes.push((key.to_owned(), value));
     }
 
+    /// Sets a variable for this step alone.
+    pub(crate) fn set_here(&mut self, key: &str, value: String) {
+        self.vars.insert(key.to_owned(), value);
+    }
+
     /// Puts a directory in front of `PATH`.
     pub(crate) fn add_path(&mut self, dir: String) {
         prepend(&mut self.vars, std::slice::from_ref(&dir));
         self.paths.push(dir);
+    }
+}
+
+/// What a step leaves for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct EnvChange {
+    vars: Vec<(String, Option<String>)>,
+    /// What to put in front of `PATH`, one after the other.
+    paths: Vec<Vec<String>>,
+}
+
+impl EnvChange {
+    /// The changes of a view, then those that were written to files.
+    pub(crate) fn new(
+        view: EnvView,
+        file_vars: Vec<(String, String)>,
+        file_paths: Vec<String>,
+    ) -> Self {
+        let mut vars = view.changes;
+        vars.extend(file_vars.into_iter().map(|(key, value)| (key, Some(value))));
+        let mut paths: Vec<_> = view.paths.into_iter().map(|dir| vec![dir]).collect();
+        paths.push(file_paths);
+        Self { vars, paths }
     }
 }
 
@@ -145,31 +160,32 @@ mod tests {
     #[test]
     fn paths_pile_up_as_documented() {
         let env = env();
-        env.apply(env.view([]), vec![], &["/opt/xyz/bin".to_owned()]);
-        env.apply(env.view([]), vec![], &["/p1".to_owned(), "/p2".to_owned()]);
+        let written = |dirs: &[&str]| {
+            let dirs = dirs.iter().map(|&dir| dir.to_owned()).collect();
+            EnvChange::new(EnvView::default(), vec![], dirs)
+        };
+        env.apply(written(&["/opt/xyz/bin"]));
+        env.apply(written(&["/p1", "/p2"]));
         let mut view = env.view([]);
         view.add_path("/p3".to_owned());
         assert_eq!(view.vars()[PATH], "/p3:/p1:/p2:/opt/xyz/bin:/bin");
-        env.apply(view, vec![], &[]);
+        env.apply(EnvChange::new(view, vec![], vec![]));
         assert_eq!(env.vars()[PATH], "/p3:/p1:/p2:/opt/xyz/bin:/bin");
     }
 
     #[test]
-    fn names_of_secrets_are_refused_and_removals_reach_the_guest() {
+    fn removals_reach_the_guest() {
         let env = env();
-        let refused = env.apply(
-            env.view([]),
-            vec![("TOKEN".to_owned(), "x".to_owned()), ("A".to_owned(), "a=b".to_owned())],
-            &[],
-        );
-        assert_eq!(refused, ["TOKEN"]);
+        let vars = vec![("A".to_owned(), "a=b".to_owned())];
+        env.apply(EnvChange::new(EnvView::default(), vars, vec![]));
         let mut view = env.view([("KICI_ENV".to_owned(), "/f".to_owned())]);
         view.set("A", None);
         assert_eq!(
             env.for_guest(&view),
             serde_json::json!({"PATH": "/bin", "KICI_ENV": "/f", "A": null})
         );
-        env.apply(view, vec![], &[]);
-        assert!(!env.vars().contains_key("KICI_ENV"));
+        env.apply(EnvChange::new(view, vec![], vec![]));
+        assert!(!env.vars().contains_key("KICI_ENV") && !env.vars().contains_key("A"));
+        assert!(env.is_protected("TOKEN") && env.is_protected("KICI_PATH"));
     }
 }

@@ -139,7 +139,10 @@ mod tests {
         assert_eq!(masker.text(&"ijklmnop".repeat(8)), "***");
         assert_eq!(masker.text("short"), "short");
         for line in STANDARD.encode(&key).as_bytes().chunks(76) {
-            assert_eq!(masker.text(std::str::from_utf8(line).unwrap()).trim_end_matches('='), "***");
+            assert_eq!(
+                masker.text(std::str::from_utf8(line).unwrap()).trim_end_matches('='),
+                "***"
+            );
         }
     }
 }

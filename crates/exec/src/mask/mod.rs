@@ -104,12 +104,7 @@ impl FormSet {
         // Standard semantics, because all overlapping matches are wanted: of two secrets that
         // overlap in the output neither may show its end.
         let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&sorted).ok();
-        Self {
-            longest: sorted.iter().map(Vec::len).max().unwrap_or(0),
-            automaton,
-            firsts,
-            sorted,
-        }
+        Self { longest: sorted.iter().map(Vec::len).max().unwrap_or(0), automaton, firsts, sorted }
     }
 
     /// Where secrets are, in order, overlapping ones joined.

@@ -1,0 +1,121 @@
+//! What a failed function tells its author: a message, the exit code, the author's own stack frames.
+
+use kici_workflow::engine::{CallError, Thrown};
+
+use crate::calls::CallFailure;
+use crate::mask::Masker;
+use crate::scope::Scope;
+use crate::spec::StepError;
+
+/// A failure of a step or hook. The text is not masked yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) signal: Option<String>,
+    /// Passed back to the author's `retryIf`.
+    pub(crate) handle: Option<u32>,
+    /// Shown in front of the message in the log.
+    class: String,
+    stack: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with nothing but a message.
+    pub(crate) fn of(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            exit_code: None,
+            signal: None,
+            handle: None,
+            class: "Error".to_owned(),
+            stack: Vec::new(),
+        }
+    }
+
+    /// The failure of step or hook `what`.
+    pub(crate) fn of_call(what: &str, failure: CallFailure) -> Self {
+        match failure {
+            CallFailure::Engine(CallError::Thrown(thrown)) => Self::of_thrown(thrown),
+            CallFailure::Engine(CallError::EngineLost { how }) => {
+                Self::of(format!("the workflow's engine stopped while {what} ran: {how}"))
+            }
+            CallFailure::Engine(other) => Self::of(chain(&other)),
+            CallFailure::TimedOut(limit) => {
+                Self::of(format!("{what} timed out after {}ms", limit.as_millis()))
+            }
+            CallFailure::Stopped => Self::of(format!("{what} was stopped")),
+        }
+    }
+
+    fn of_thrown(thrown: Thrown) -> Self {
+        let stack = thrown.stack.as_deref().unwrap_or_default();
+        let frames = stack
+            .lines()
+            .map(str::trim)
+            .filter(|l| l.starts_with("at "))
+            .map(|l| format!("    {l}"));
+        // Classes of the shell and of thrown values mean nothing to a reader of the log.
+        let class = match thrown.name.as_str() {
+            "" | "NonError" | "ProcessOutput" => "Error",
+            name => name,
+        };
+        Self {
+            stack: frames.collect(),
+            class: class.to_owned(),
+            message: thrown.message,
+            exit_code: thrown.exit_code,
+            signal: thrown.signal,
+            handle: thrown.handle,
+        }
+    }
+
+    /// Writes it as the last lines of the step's log.
+    pub(crate) fn log(&self, scope: &Scope) {
+        scope.log.text(&format!("{}: {}", self.class, self.message));
+        if !self.stack.is_empty() {
+            scope.log.text(&self.stack.join("\n"));
+        }
+    }
+
+    /// For the step's status.
+    pub(crate) fn to_step_error(&self, masker: &Masker) -> StepError {
+        StepError {
+            message: masker.text(&self.message),
+            exit_code: self.exit_code,
+            signal: self.signal.clone(),
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thrown_value_that_is_no_error_reads_well() {
+        let thrown = Thrown {
+            name: "NonError".to_owned(),
+            message: "42".to_owned(),
+            stack: Some("x\n  at run (.kici/workflows/ci.ts:3:9)".to_owned()),
+            exit_code: None,
+            signal: None,
+            handle: None,
+        };
+        let failure = Failure::of_call("Step 'x'", CallFailure::Engine(CallError::Thrown(thrown)));
+        assert_eq!((failure.class.as_str(), failure.message.as_str()), ("Error", "42"));
+        assert_eq!(failure.stack, ["    at run (.kici/workflows/ci.ts:3:9)"]);
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole jobs: real repositories, real processes, real engines.
+
+mod basics;
+mod support;
