@@ -16,3 +16,4 @@ pub mod regex;
 pub mod state;
 pub mod tables;
 pub mod triggers;
+pub mod upstream;
