@@ -16,10 +16,10 @@ use crate::control::Control;
 use crate::end;
 use crate::failure::chain;
 use crate::indexes::CacheOwner;
-use crate::job::{Job, millis};
+use crate::job::millis;
 use crate::load::{self, Loaded};
 use crate::process;
-use crate::spec::{Checkout, JobEvent, JobOrder, JobResult, JobSpec, JobStatus};
+use crate::spec::{Checkout, JobEvent, JobOrder, JobResult, JobSpec};
 use crate::{concurrency, deps, drift, init, rules, steps};
 
 /// An engine that was started before the job is known, for a process that runs one job and nothing else.

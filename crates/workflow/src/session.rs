@@ -234,7 +234,11 @@ impl Session {
         }
     }
 
-    fn answer(self: &Arc<Self>, call: CallId, request: u64, method: &str, params: Value) {
+    fn answer(self: &Arc<Self>, call: CallId, request: u64, method: &str, mut params: Value) {
+        // `process.kill` names the command by the number of its request, which only this frame has.
+        if let ("process.run", Value::Object(params)) = (method, &mut params) {
+            params.insert("request".to_owned(), request.into());
+        }
         let pusher = Arc::downgrade(self);
         let push = Arc::new(move |data: Value| {
             if let Some(session) = pusher.upgrade() {
