@@ -1,1 +1,24 @@
-//! KiCI client.
+//! A typed client of the orchestrator, for the command lines and tests.
+//!
+//! [`Client`] has one method for each request; the files are the subjects of the API. [`Follow`]
+//! streams the events of a run, and [`live`] turns them into lines for a terminal.
+
+mod agents;
+mod db;
+mod deliveries;
+mod error;
+mod follow;
+pub mod live;
+mod request;
+mod runs;
+mod service;
+mod sources;
+mod tokens;
+mod webhook;
+
+pub use error::ClientError;
+pub use follow::Follow;
+pub use request::Client;
+pub use runs::RunsQuery;
+pub use deliveries::DeliveriesQuery;
+pub use webhook::Delivery;
