@@ -17,7 +17,8 @@ mkdirSync(dist);
 /** Makes declarations valid in a project without `lib.dom`, `@types/node` and `skipLibCheck`. */
 function withoutLibraries(text) {
   if (/^(import|export .* from) /m.test(text)) throw new Error('the declarations import something');
-  const url = 'type URL = typeof globalThis extends { URL: { prototype: infer T } } ? T : { readonly href: string };';
+  const url =
+    'type URL = typeof globalThis extends { URL: { prototype: infer T } } ? T : { readonly href: string };';
   // Variance is only allowed on aliases of object types; these are intersections, where it is a hint at most.
   const aliases = text.replace(/^type [\w$]+<.*$/gm, (line) => line.replace(/([<,]\s*)out /g, '$1'));
   return `${url}\n${aliases}`;
@@ -37,7 +38,10 @@ const englishOnly = {
 /** The same for the declarations. */
 const englishDeclarations = {
   name: 'english-declarations',
-  load: (id) => (/[\\/]zod[\\/]v4[\\/]locales[\\/]index\.d\.ts$/.test(id) ? "export { default as en } from './en.js';" : null),
+  load: (id) =>
+    /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.d\.ts$/.test(id)
+      ? "export { default as en } from './en.js';"
+      : null,
 };
 
 const common = {
@@ -55,8 +59,21 @@ const common = {
 };
 
 await Promise.all([
-  build({ ...common, entryPoints: ['src/index.ts'], outfile: 'dist/sdk.js', platform: 'neutral', mainFields: ['module', 'main'], plugins: [englishOnly] }),
-  build({ ...common, entryPoints: ['src/guest/main.ts'], outfile: 'dist/guest.js', platform: 'neutral', external: ['@kici-dev/sdk'] }),
+  build({
+    ...common,
+    entryPoints: ['src/index.ts'],
+    outfile: 'dist/sdk.js',
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    plugins: [englishOnly],
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/guest/main.ts'],
+    outfile: 'dist/guest.js',
+    platform: 'neutral',
+    external: ['@kici-dev/sdk'],
+  }),
   build({ ...common, entryPoints: ['src/node-main.ts'], outfile: 'dist/node-main.js', platform: 'node' }),
   declarations(),
 ]);

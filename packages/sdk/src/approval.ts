@@ -1,7 +1,9 @@
 /** Approvals: who may let a workflow, job or step go on. */
 
 /** One condition; all clauses of a list must be met. */
-export type ApprovalClause = { readonly team: string; readonly user?: never } | { readonly user: string; readonly team?: never };
+export type ApprovalClause =
+  | { readonly team: string; readonly user?: never }
+  | { readonly user: string; readonly team?: never };
 
 /** The long form. */
 export interface ApprovalOptions {

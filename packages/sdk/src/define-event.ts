@@ -12,7 +12,9 @@ export interface EventDefinition<T = unknown> {
 /** Names an event and the shape of its payload. */
 export function defineEvent<T>(name: string, schema: z.ZodType<T>): EventDefinition<T> {
   if (typeof name !== 'string' || name.trim() === '') {
-    throw new TypeError("defineEvent: the event's name is missing; write defineEvent('<name>', z.object({ … }))");
+    throw new TypeError(
+      "defineEvent: the event's name is missing; write defineEvent('<name>', z.object({ … }))",
+    );
   }
   return Object.freeze({ _tag: 'EventDefinition' as const, name, schema });
 }

@@ -28,7 +28,9 @@ export interface DynamicJob {
 /** Generates the jobs of a group. At most 100, each with its own name. */
 export function dynamicJob(group: string, generate: JobGenerator | ResultAwareOptions): DynamicJob {
   if (typeof group !== 'string' || group.trim() === '') {
-    throw new TypeError("dynamicJob: the group's name is missing; write dynamicJob('<name>', async ({ ctx }) => [ … ])");
+    throw new TypeError(
+      "dynamicJob: the group's name is missing; write dynamicJob('<name>', async ({ ctx }) => [ … ])",
+    );
   }
   const resultAware = typeof generate === 'function' ? undefined : generate;
   const fn = typeof generate === 'function' ? generate : generate?.generate;
@@ -38,7 +40,9 @@ export function dynamicJob(group: string, generate: JobGenerator | ResultAwareOp
     );
   }
   if (resultAware && !Array.isArray(resultAware.needs)) {
-    throw new TypeError(`dynamicJob '${group}': \`needs\` must be a list; write needs: [job, 'name', dynamicGroup('group')]`);
+    throw new TypeError(
+      `dynamicJob '${group}': \`needs\` must be a list; write needs: [job, 'name', dynamicGroup('group')]`,
+    );
   }
   // A wrapper, so that one function may serve two groups.
   const made = (context: ResultAwareGeneratorContext) => fn(context);

@@ -14,7 +14,9 @@ export interface Fixture {
 /** Names an event for test runs. */
 export function fixture(id: string, options: Fixture['options']): Fixture {
   if (typeof id !== 'string' || id === '' || /\s/.test(id)) {
-    throw new TypeError(`fixture: the id ${JSON.stringify(id)} must be non-empty and without spaces; write fixture('my-event', { … })`);
+    throw new TypeError(
+      `fixture: the id ${JSON.stringify(id)} must be non-empty and without spaces; write fixture('my-event', { … })`,
+    );
   }
   return { id, options };
 }

@@ -24,7 +24,9 @@ export interface NamedHook {
 export function checkHook(owner: string, type: HookType, hook: unknown): void {
   const run = isObject(hook) ? hook.run : hook;
   if (typeof run !== 'function') {
-    throw new TypeError(`${owner}: \`${type}\` must be a function or { run, timeout? }; write ${type}: async (ctx) => { … }`);
+    throw new TypeError(
+      `${owner}: \`${type}\` must be a function or { run, timeout? }; write ${type}: async (ctx) => { … }`,
+    );
   }
 }
 

@@ -117,7 +117,13 @@ export {
   setStepOutputsMap,
   setStepRefMap,
 } from './outputs.js';
-export { flattenStepInputs, isParallelGroup, type ParallelGroup, type ParallelOptions, parallel } from './parallel.js';
+export {
+  flattenStepInputs,
+  isParallelGroup,
+  type ParallelGroup,
+  type ParallelOptions,
+  parallel,
+} from './parallel.js';
 export type { Registry } from './registries.js';
 export {
   evaluateRules,
@@ -140,7 +146,14 @@ export {
   type StepSecrets,
 } from './secrets.js';
 export { ProcessOutput } from './shell/process-output.js';
-export type { PipeTarget, ProcessPromise, Shell, ShellArg, ShellDuration, ShellOptions } from './shell/types.js';
+export type {
+  PipeTarget,
+  ProcessPromise,
+  Shell,
+  ShellArg,
+  ShellDuration,
+  ShellOptions,
+} from './shell/types.js';
 export type { SourceLocation } from './source-location.js';
 export {
   type BareStep,

@@ -31,10 +31,14 @@ export function checkInit(owner: string, init: unknown): void {
     const place = Array.isArray(init) ? `init[${index}]` : 'init';
     if (item === 'mise' || (isObject(item) && item.mise !== undefined)) return;
     if (item === 'auto') {
-      throw new TypeError(`${owner}: \`${place}\` cannot be 'auto' inside a list; write init: 'auto' alone, or 'mise'`);
+      throw new TypeError(
+        `${owner}: \`${place}\` cannot be 'auto' inside a list; write init: 'auto' alone, or 'mise'`,
+      );
     }
     if (!isObject(item) || typeof item.run !== 'string' || item.run.trim() === '') {
-      throw new TypeError(`${owner}: \`${place}\` needs a command; write { run: 'npm ci' }, 'mise' or 'auto'`);
+      throw new TypeError(
+        `${owner}: \`${place}\` needs a command; write { run: 'npm ci' }, 'mise' or 'auto'`,
+      );
     }
   });
 }

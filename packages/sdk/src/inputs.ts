@@ -27,13 +27,16 @@ export interface InputDescriptor {
 
 type Def = Readonly<Record<string, unknown>>;
 
-const SUPPORTED = 'string, number, boolean, enum or literal, with optional, nullable, default, min, max, regex and int';
+const SUPPORTED =
+  'string, number, boolean, enum or literal, with optional, nullable, default, min, max, regex and int';
 
 /** Describes a map of inputs, or a handle made by `defineDispatchInputs`; fails naming the input. */
 export function describeInputs(owner: string, inputs: unknown): Record<string, InputDescriptor> {
   const map = isObject(inputs) && inputs.__kiciDispatchInputs === true ? inputs.map : inputs;
   if (!isObject(map) || Array.isArray(map) || defOf(map)) {
-    throw new TypeError(`${owner}: \`inputs\` maps names to schemas; write inputs: { region: z.enum(['eu', 'us']) }`);
+    throw new TypeError(
+      `${owner}: \`inputs\` maps names to schemas; write inputs: { region: z.enum(['eu', 'us']) }`,
+    );
   }
   const described: Record<string, InputDescriptor> = {};
   for (const name of Object.keys(map)) {
@@ -45,7 +48,7 @@ export function describeInputs(owner: string, inputs: unknown): Record<string, I
 function defOf(schema: unknown): Def | undefined {
   if (!isObject(schema)) return undefined;
   const inner = isObject(schema._zod) ? schema._zod.def : schema.def;
-  return isObject(inner) && typeof inner.type === 'string' ? (inner as Def) : undefined;
+  return isObject(inner) && typeof inner.type === 'string' ? inner : undefined;
 }
 
 function describeInput(owner: string, schema: unknown): InputDescriptor {
@@ -59,7 +62,10 @@ function describeInput(owner: string, schema: unknown): InputDescriptor {
     else if (fallback === undefined && def.defaultValue !== undefined) fallback = { value: def.defaultValue };
     def = defOf(def.innerType);
   }
-  if (!def) throw new TypeError(`${owner} is no zod schema; write z.string(), z.number(), z.boolean(), z.enum([…]) or z.literal(…)`);
+  if (!def)
+    throw new TypeError(
+      `${owner} is no zod schema; write z.string(), z.number(), z.boolean(), z.enum([…]) or z.literal(…)`,
+    );
   const described: InputDescriptor = { type: 'string', optional, nullable };
   if (fallback) described.default = fallback.value;
   return fillKind(owner, def, described);
@@ -98,7 +104,7 @@ function checksOf(def: Def): Def[] {
 function checkDef(check: unknown): Def | undefined {
   if (!isObject(check)) return undefined;
   const inner = isObject(check._zod) ? check._zod.def : check.def;
-  return isObject(inner) ? (inner as Def) : undefined;
+  return isObject(inner) ? inner : undefined;
 }
 
 function fillCheck(owner: string, check: Def, described: InputDescriptor): void {

@@ -65,7 +65,12 @@ export interface JobBaseOptions {
 
 /** Where it runs: one agent, or every matching host. */
 export type Placement =
-  | { readonly runsOn: RunsOn; readonly runsOnAll?: never; readonly onUnreachable?: never; readonly includeUninitialized?: never }
+  | {
+      readonly runsOn: RunsOn;
+      readonly runsOnAll?: never;
+      readonly onUnreachable?: never;
+      readonly includeUninitialized?: never;
+    }
   | {
       readonly runsOn?: never;
       readonly runsOnAll: RunsOnAll;
@@ -102,9 +107,10 @@ type NamedOutputs<E> = {
   readonly [S in E as NameOf<S> extends '' ? never : NameOf<S>]: S extends Step<infer R> ? R : never;
 };
 /** Outputs of a job of steps: step name → outputs. */
-export type StepsJobResult<S extends readonly StepInput[]> = string extends NameOf<Flat<S[number]>>
-  ? Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  : NamedOutputs<Extract<Flat<S[number]>, Step>>;
+export type StepsJobResult<S extends readonly StepInput[]> =
+  string extends NameOf<Flat<S[number]>>
+    ? Readonly<Record<string, Readonly<Record<string, unknown>>>>
+    : NamedOutputs<Extract<Flat<S[number]>, Step>>;
 
 /** A job. */
 export interface Job<out R = unknown> {
@@ -119,19 +125,33 @@ export interface Job<out R = unknown> {
 /** A job of any kind. */
 export type AnyJob = Job;
 
-const HOOKS: readonly HookType[] = ['onCancel', 'cleanup', 'onSuccess', 'onFailure', 'beforeStep', 'afterStep'];
+const HOOKS: readonly HookType[] = [
+  'onCancel',
+  'cleanup',
+  'onSuccess',
+  'onFailure',
+  'beforeStep',
+  'afterStep',
+];
 
 export function job<R>(name: string, options: RunJobOptions<R>): Job<RunJobResult<Awaited<R>>>;
 export function job<R>(options: RunJobOptions<R>): Job<RunJobResult<Awaited<R>>>;
-export function job<const S extends readonly StepInput[]>(name: string, options: StepsJobOptions<S>): Job<StepsJobResult<S>>;
-export function job<const S extends readonly StepInput[]>(options: StepsJobOptions<S>): Job<StepsJobResult<S>>;
+export function job<const S extends readonly StepInput[]>(
+  name: string,
+  options: StepsJobOptions<S>,
+): Job<StepsJobResult<S>>;
+export function job<const S extends readonly StepInput[]>(
+  options: StepsJobOptions<S>,
+): Job<StepsJobResult<S>>;
 /** Makes a job: `job('name', options)`, or `job(options)` for one that is only referred to by its value. */
 export function job(nameOrOptions: unknown, maybeOptions?: unknown): Job {
   const named = typeof nameOrOptions === 'string';
   const owner = named ? `job '${nameOrOptions}'` : 'job';
   const options = named ? maybeOptions : nameOrOptions;
   if (!isObject(options)) {
-    throw new TypeError(`${owner}: the options are missing; write job('name', { runsOn: 'linux', run: async (ctx) => { … } })`);
+    throw new TypeError(
+      `${owner}: the options are missing; write job('name', { runsOn: 'linux', run: async (ctx) => { … } })`,
+    );
   }
   const name = named ? nameOrOptions : randomId();
   checkPlacement(owner, options);
@@ -145,23 +165,33 @@ export function job(nameOrOptions: unknown, maybeOptions?: unknown): Job {
 function checkPlacement(owner: string, options: Record<PropertyKey, unknown>): void {
   const { runsOn, runsOnAll, environment, environments } = options;
   if (runsOn === undefined && runsOnAll === undefined) {
-    throw new TypeError(`${owner}: it does not say where it runs; write runsOn: 'linux' for one agent or runsOnAll: 'role:web' for every matching host`);
+    throw new TypeError(
+      `${owner}: it does not say where it runs; write runsOn: 'linux' for one agent or runsOnAll: 'role:web' for every matching host`,
+    );
   }
   if (runsOn !== undefined && runsOnAll !== undefined) {
-    throw new TypeError(`${owner}: \`runsOn\` and \`runsOnAll\` exclude each other; keep runsOn for one agent or runsOnAll for every matching host`);
+    throw new TypeError(
+      `${owner}: \`runsOn\` and \`runsOnAll\` exclude each other; keep runsOn for one agent or runsOnAll for every matching host`,
+    );
   }
   if (environment !== undefined && environments !== undefined) {
-    throw new TypeError(`${owner}: \`environment\` and \`environments\` exclude each other; write environments: ['a', 'b'] for several`);
+    throw new TypeError(
+      `${owner}: \`environment\` and \`environments\` exclude each other; write environments: ['a', 'b'] for several`,
+    );
   }
 }
 
 function stepsOf(owner: string, run: unknown, steps: unknown): readonly unknown[] {
   if (steps !== undefined && !Array.isArray(steps)) {
-    throw new TypeError(`${owner}: \`steps\` must be a list; write steps: [step('name', async (ctx) => { … })]`);
+    throw new TypeError(
+      `${owner}: \`steps\` must be a list; write steps: [step('name', async (ctx) => { … })]`,
+    );
   }
   if (run !== undefined) {
     if (steps !== undefined && steps.length > 0) {
-      throw new TypeError(`${owner}: \`run\` and \`steps\` exclude each other; make the function of \`run\` an element of \`steps\``);
+      throw new TypeError(
+        `${owner}: \`run\` and \`steps\` exclude each other; make the function of \`run\` an element of \`steps\``,
+      );
     }
     if (typeof run !== 'function') {
       throw new TypeError(`${owner}: \`run\` must be a function; write run: async (ctx) => { … }`);
@@ -170,9 +200,11 @@ function stepsOf(owner: string, run: unknown, steps: unknown): readonly unknown[
   }
   (steps ?? []).forEach((entry: unknown, index: number) => {
     if (typeof entry === 'function' || hasTag(entry, 'Step') || isParallelGroup(entry)) return;
-    throw new TypeError(`${owner}: steps[${index}] is no step; write step('name', async (ctx) => { … }), parallel([…]) or a function`);
+    throw new TypeError(
+      `${owner}: steps[${index}] is no step; write step('name', async (ctx) => { … }), parallel([…]) or a function`,
+    );
   });
-  return [...(steps ?? [])];
+  return [...((steps ?? []) as readonly unknown[])];
 }
 
 function checkOptions(owner: string, options: Record<PropertyKey, unknown>): void {
@@ -190,6 +222,8 @@ function checkOptions(owner: string, options: Record<PropertyKey, unknown>): voi
 /** Drift is found by checked steps, so only they can wait for it. */
 export function checkApproval(owner: string, approval: unknown): void {
   if (normalizeApproval(approval as Approval).when === 'drift') {
-    throw new TypeError(`${owner}: \`approval.when: 'drift'\` is for steps with \`check\`; drop \`when\`, or move the approval to the step`);
+    throw new TypeError(
+      `${owner}: \`approval.when: 'drift'\` is for steps with \`check\`; drop \`when\`, or move the approval to the step`,
+    );
   }
 }

@@ -76,7 +76,9 @@ export function buildKiciApi(request: ApiRequest): KiciApi {
     oidc: {
       async token({ audience }) {
         if (typeof audience !== 'string' || audience === '' || audience.length > MAX_AUDIENCE) {
-          throw new TypeError(`kici.oidc.token: \`audience\` must be a string of 1 to ${MAX_AUDIENCE} characters`);
+          throw new TypeError(
+            `kici.oidc.token: \`audience\` must be a string of 1 to ${MAX_AUDIENCE} characters`,
+          );
         }
         return ask('oidc.token.request', { audience });
       },

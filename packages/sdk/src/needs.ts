@@ -27,7 +27,9 @@ export type Need =
 /** Refers to the jobs that `dynamicJob(name, …)` generates. */
 export function dynamicGroup(name: string, options: { readonly when?: NeedWhen } = {}): DynamicGroupRef {
   if (typeof name !== 'string' || name.trim() === '') {
-    throw new TypeError("dynamicGroup: the group's name is missing; write dynamicGroup('<name>') as in dynamicJob('<name>', …)");
+    throw new TypeError(
+      "dynamicGroup: the group's name is missing; write dynamicGroup('<name>') as in dynamicJob('<name>', …)",
+    );
   }
   const ref = { [DYNAMIC_GROUP]: true as const, group: name };
   return options.when === undefined ? ref : { ...ref, when: options.when };
@@ -81,7 +83,11 @@ function single(name: string, upstream: UpstreamState): NeedResult {
 /** Children of a matrix or host fan-out are known by outputs by suffix, or by states `name (suffix)`. */
 function fanout(name: string, upstream: UpstreamState): readonly NeedChildResult[] | undefined {
   const outputs = upstream.outputs?.[name];
-  const bySuffix = isMatrixJobOutputs(outputs) ? outputs.byMatrix : isHostJobOutputs(outputs) ? outputs.byHost : undefined;
+  const bySuffix = isMatrixJobOutputs(outputs)
+    ? outputs.byMatrix
+    : isHostJobOutputs(outputs)
+      ? outputs.byHost
+      : undefined;
   const prefix = `${name} (`;
   const children = new Set(
     Object.keys(upstream.statuses ?? {}).filter((key) => key.startsWith(prefix) && key.endsWith(')')),

@@ -99,18 +99,20 @@ for (const name of ['stdout', 'stderr'] as const) {
   stream.write = (chunk: Uint8Array | string, encoding?: unknown, callback?: unknown): boolean => {
     log(name, typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }));
     const done = typeof encoding === 'function' ? encoding : callback;
-    if (typeof done === 'function') process.nextTick(done as () => void);
+    if (typeof done === 'function') process.nextTick(done);
     return true;
   };
 }
 
 const exit = process.exit.bind(process);
-process.exit = ((code?: number | string | null): never => {
+process.exit = (code?: number | string | null): never => {
   send({ type: 'exit', code: code ?? process.exitCode ?? 0 });
   return exit(code);
-}) as typeof process.exit;
+};
 
-process.on('unhandledRejection', (reason) => log('error', `unhandled promise rejection: ${textOf(reason)}`, 0));
+process.on('unhandledRejection', (reason) =>
+  log('error', `unhandled promise rejection: ${textOf(reason)}`, 0),
+);
 process.on('uncaughtException', (error) => log('error', `uncaught error: ${textOf(error)}`, 0));
 
 function textOf(thrown: unknown): string {

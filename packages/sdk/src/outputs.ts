@@ -50,26 +50,31 @@ const BYPASSED = new Set<PropertyKey>([
 function resultProxy(read: () => unknown, missing: (field: string) => string): object {
   const outputs = (): Record<PropertyKey, unknown> | undefined => {
     const value = read();
-    return value === undefined || value === null ? undefined : (Object(value) as Record<PropertyKey, unknown>);
+    return value === undefined || value === null
+      ? undefined
+      : (Object(value) as Record<PropertyKey, unknown>);
   };
-  return new Proxy({} as Record<PropertyKey, unknown>, {
-    get(target, key) {
-      if (typeof key === 'symbol' || BYPASSED.has(key)) return Reflect.get(target, key);
-      const found = outputs();
-      if (!found) throw new Error(missing(key));
-      return found[key];
+  return new Proxy(
+    {},
+    {
+      get(target, key) {
+        if (typeof key === 'symbol' || BYPASSED.has(key)) return Reflect.get(target, key) as unknown;
+        const found = outputs();
+        if (!found) throw new Error(missing(key));
+        return found[key];
+      },
+      set(_target, key) {
+        throw new TypeError(`outputs are read-only: cannot set '${String(key)}'`);
+      },
+      has: (_target, key) => Reflect.has(outputs() ?? {}, key),
+      ownKeys: () => Object.keys(outputs() ?? {}),
+      getOwnPropertyDescriptor(_target, key) {
+        const found = outputs();
+        if (!found || typeof key === 'symbol' || !Object.hasOwn(found, key)) return undefined;
+        return { value: found[key], enumerable: true, configurable: true, writable: false };
+      },
     },
-    set(_target, key) {
-      throw new TypeError(`outputs are read-only: cannot set '${String(key)}'`);
-    },
-    has: (_target, key) => Reflect.has(outputs() ?? {}, key),
-    ownKeys: () => Object.keys(outputs() ?? {}),
-    getOwnPropertyDescriptor(_target, key) {
-      const found = outputs();
-      if (!found || typeof key === 'symbol' || !Object.hasOwn(found, key)) return undefined;
-      return { value: found[key], enumerable: true, configurable: true, writable: false };
-    },
-  });
+  );
 }
 
 /** The `result` of a step. */

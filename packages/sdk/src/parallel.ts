@@ -43,23 +43,27 @@ export function parallel<const S extends readonly (Step | BareStep)[]>(
       throw new TypeError(`${owner}: groups cannot be nested; put all steps into one parallel([…])`);
     }
     if (typeof child !== 'function' && !hasTag(child, 'Step')) {
-      throw new TypeError(`${owner}: every element must be a step or a function; write parallel([step('a', …), async (ctx) => { … }])`);
+      throw new TypeError(
+        `${owner}: every element must be a step or a function; write parallel([step('a', …), async (ctx) => { … }])`,
+      );
     }
     const childName = typeof child === 'function' ? '' : (child as Step).name;
     if (childName !== '' && names.has(childName)) {
-      throw new TypeError(`${owner}: two steps are named '${childName}'; give each step of a group its own name`);
+      throw new TypeError(
+        `${owner}: two steps are named '${childName}'; give each step of a group its own name`,
+      );
     }
     names.add(childName);
   }
   if (maxParallel !== undefined && (!Number.isInteger(maxParallel) || maxParallel < 0)) {
-    throw new TypeError(`${owner}: \`maxParallel\` must be a whole number, 0 for no limit; got ${String(maxParallel)}`);
+    throw new TypeError(
+      `${owner}: \`maxParallel\` must be a whole number, 0 for no limit; got ${String(maxParallel)}`,
+    );
   }
   return withLocation(defined({ _tag: 'ParallelGroup' as const, name, failFast, maxParallel, steps }));
 }
 
 /** Steps and bare functions in order, the children of groups in place of their group. */
-export function flattenStepInputs(
-  steps: readonly (Step | BareStep | ParallelGroup)[],
-): (Step | BareStep)[] {
-  return steps.flatMap((entry) => (isParallelGroup(entry) ? [...entry.steps] : [entry as Step | BareStep]));
+export function flattenStepInputs(steps: readonly (Step | BareStep | ParallelGroup)[]): (Step | BareStep)[] {
+  return steps.flatMap((entry) => (isParallelGroup(entry) ? [...entry.steps] : [entry]));
 }

@@ -2,7 +2,10 @@
 
 /** A random UUID; not for secrets. */
 export function randomId(): string {
-  const hex = (): string => Math.floor(Math.random() * 0x10000).toString(16).padStart(4, '0');
+  const hex = (): string =>
+    Math.floor(Math.random() * 0x10000)
+      .toString(16)
+      .padStart(4, '0');
   const variant = '89ab'.charAt(Math.floor(Math.random() * 4));
   return `${hex()}${hex()}-${hex()}-4${hex().slice(1)}-${variant}${hex().slice(1)}-${hex()}${hex()}${hex()}`;
 }

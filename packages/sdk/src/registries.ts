@@ -24,10 +24,14 @@ export function checkRegistries(owner: string, registries: readonly Registry[]):
       throw new TypeError(`${place}.url ${JSON.stringify(url)} is no URL; write 'https://npm.example.com/'`);
     }
     if (typeof tokenSecret !== 'string' || !SECRET_REF.test(tokenSecret)) {
-      throw new TypeError(`${place}.tokenSecret ${JSON.stringify(tokenSecret)} must be '<environment>:<secret>'; write 'production:NPM_TOKEN'`);
+      throw new TypeError(
+        `${place}.tokenSecret ${JSON.stringify(tokenSecret)} must be '<environment>:<secret>'; write 'production:NPM_TOKEN'`,
+      );
     }
     if (scope !== undefined && !SCOPE.test(scope)) {
-      throw new TypeError(`${place}.scope ${JSON.stringify(scope)} must be '@' and letters, digits or '-'; write '@acme'`);
+      throw new TypeError(
+        `${place}.scope ${JSON.stringify(scope)} must be '@' and letters, digits or '-'; write '@acme'`,
+      );
     }
     const key = scope ?? '';
     if (scopes.has(key)) {
@@ -45,7 +49,9 @@ export function checkRegistries(owner: string, registries: readonly Registry[]):
 export function checkInstallEnv(owner: string, installEnv: readonly string[]): void {
   installEnv.forEach((ref: unknown, index) => {
     if (typeof ref === 'string' && SECRET_REF.test(ref)) return;
-    throw new TypeError(`${owner}: installEnv[${index}] ${JSON.stringify(ref)} must be '<environment>:<secret>'; write 'production:MIRROR_TOKEN'`);
+    throw new TypeError(
+      `${owner}: installEnv[${index}] ${JSON.stringify(ref)} must be '<environment>:<secret>'; write 'production:MIRROR_TOKEN'`,
+    );
   });
 }
 

@@ -21,7 +21,9 @@ function makeRule(factory: string, label: string, check: RuleCheck): Rule {
     throw new TypeError(`${factory}: the label is missing; write ${factory}('<label>', (ctx) => …)`);
   }
   if (typeof check !== 'function') {
-    throw new TypeError(`${factory} '${label}': the check must be a function; write ${factory}('${label}', (ctx) => …)`);
+    throw new TypeError(
+      `${factory} '${label}': the check must be a function; write ${factory}('${label}', (ctx) => …)`,
+    );
   }
   return Object.freeze({ _tag: 'Rule' as const, label, check });
 }
@@ -94,4 +96,3 @@ export async function evaluateRules(
   }
   return { passed: true, results };
 }
-

@@ -40,8 +40,11 @@ export class SecretNotFoundError extends Error {
   readonly availableKeys: readonly string[];
 
   constructor(key: string, availableKeys: readonly string[]) {
-    const known = availableKeys.length > 0 ? `available: ${availableKeys.join(', ')}` : 'this job has no secrets';
-    super(`Secret '${key}' not found; ${known}. Bind an environment that has it to the job with \`environment\``);
+    const known =
+      availableKeys.length > 0 ? `available: ${availableKeys.join(', ')}` : 'this job has no secrets';
+    super(
+      `Secret '${key}' not found; ${known}. Bind an environment that has it to the job with \`environment\``,
+    );
     this.name = 'SecretNotFoundError';
     this.key = key;
     this.availableKeys = availableKeys;

@@ -136,7 +136,9 @@ export function step<const N extends string, R, D>(
   name: N,
   options: WithoutOutputs & CheckedStepOptions<R, D>,
 ): Step<Returned<Awaited<R>>, N>;
-export function step<R, D>(options: WithoutOutputs & CheckedStepOptions<R, D>): Step<Returned<Awaited<R>>, ''>;
+export function step<R, D>(
+  options: WithoutOutputs & CheckedStepOptions<R, D>,
+): Step<Returned<Awaited<R>>, ''>;
 /** Makes a step: `step('name', fn)`, `step(fn)`, `step('name', options)` or `step(options)`. */
 export function step(nameOrRun: unknown, runOrOptions?: unknown): Step {
   const named = typeof nameOrRun === 'string';
@@ -148,11 +150,18 @@ export function makeStep(name: string, runOrOptions: unknown, factory: string): 
   const owner = name === '' ? factory : `${factory} '${name}'`;
   const options = typeof runOrOptions === 'function' ? { run: runOrOptions } : runOrOptions;
   if (!isObject(options)) {
-    throw new TypeError(`${owner}: it has nothing to run; write ${factory}('${name || 'name'}', async (ctx) => { … })`);
+    throw new TypeError(
+      `${owner}: it has nothing to run; write ${factory}('${name || 'name'}', async (ctx) => { … })`,
+    );
   }
   checkStepOptions(owner, options);
   const { retry, ...rest } = options as unknown as PlainStepOptions<unknown>;
-  const made = defined({ _tag: 'Step' as const, name, ...rest, retry: normalizeRetry(owner, retry) }) as object;
+  const made = defined({
+    _tag: 'Step' as const,
+    name,
+    ...rest,
+    retry: normalizeRetry(owner, retry),
+  }) as object;
   return Object.defineProperty(made, 'result', { value: stepResult(made), enumerable: true }) as Step;
 }
 
@@ -188,7 +197,9 @@ export function normalizeRetry(owner: string, retry: unknown): NormalizedRetry |
   if (retry === undefined) return undefined;
   const options = (typeof retry === 'number' ? { maxAttempts: retry } : retry) as RetryOptions;
   if (!isObject(options) || !Number.isInteger(options.maxAttempts) || options.maxAttempts < 1) {
-    throw new TypeError(`${owner}: \`retry\` must say how many attempts there are; write retry: 3 or retry: { maxAttempts: 3 }`);
+    throw new TypeError(
+      `${owner}: \`retry\` must say how many attempts there are; write retry: 3 or retry: { maxAttempts: 3 }`,
+    );
   }
   const { maxAttempts, delayMs = 1000, backoff = 'exponential', maxDelayMs = 30000, retryIf } = options;
   return defined({ maxAttempts, delayMs, backoff, maxDelayMs, retryIf });

@@ -14,7 +14,10 @@ import type { Trigger } from './triggers/index.js';
 /** How runs of one workflow exclude each other. */
 export interface Concurrency {
   /** The group's name. */
-  readonly group?: (ctx: { readonly branch: string; readonly event: EventEnvelope }) => string | Promise<string>;
+  readonly group?: (ctx: {
+    readonly branch: string;
+    readonly event: EventEnvelope;
+  }) => string | Promise<string>;
   /** Cancel older runs of the group; default true. */
   readonly cancelInProgress?: boolean;
   /** How many runs of the group may be active; default 1. */
@@ -52,26 +55,35 @@ export interface Workflow extends Omit<WorkflowOptions, 'on'> {
 /** Makes a workflow. */
 export function workflow(name: string, options: WorkflowOptions): Workflow {
   if (typeof name !== 'string') {
-    throw new TypeError("workflow: the name is missing; write workflow('<name>', { on: push(), jobs: [ … ] })");
+    throw new TypeError(
+      "workflow: the name is missing; write workflow('<name>', { on: push(), jobs: [ … ] })",
+    );
   }
   const owner = `workflow '${name}'`;
   if (!isObject(options) || !Array.isArray(options.jobs)) {
-    throw new TypeError(`${owner}: \`jobs\` must be a list; write workflow('${name}', { on: push(), jobs: [job('build', { … })] })`);
+    throw new TypeError(
+      `${owner}: \`jobs\` must be a list; write workflow('${name}', { on: push(), jobs: [job('build', { … })] })`,
+    );
   }
   options.jobs.forEach((entry: unknown, index) => {
     if (typeof entry === 'function' || hasTag(entry, 'Job')) return;
-    throw new TypeError(`${owner}: jobs[${index}] is no job; write job('name', { … }), dynamicJob('group', …) or a generator function`);
+    throw new TypeError(
+      `${owner}: jobs[${index}] is no job; write job('name', { … }), dynamicJob('group', …) or a generator function`,
+    );
   });
   const on = listOf(options.on);
   on?.forEach((trigger: unknown, index) => {
     if (isObject(trigger) && typeof trigger._tag === 'string' && trigger._tag.endsWith('Trigger')) return;
-    const hint = typeof trigger === 'function' ? 'call it: push()' : 'write push(), pr({ … }), schedule({ … }), …';
+    const hint =
+      typeof trigger === 'function' ? 'call it: push()' : 'write push(), pr({ … }), schedule({ … }), …';
     throw new TypeError(`${owner}: on[${index}] is no trigger; ${hint}`);
   });
   if (options.registries !== undefined) checkRegistries(owner, options.registries);
   if (options.installEnv !== undefined) checkInstallEnv(owner, options.installEnv);
   if (options.concurrency?.group !== undefined && typeof options.concurrency.group !== 'function') {
-    throw new TypeError(`${owner}: \`concurrency.group\` must be a function; write group: ({ branch }) => \`deploy-\${branch}\``);
+    throw new TypeError(
+      `${owner}: \`concurrency.group\` must be a function; write group: ({ branch }) => \`deploy-\${branch}\``,
+    );
   }
   if (options.approval !== undefined) checkApproval(owner, options.approval);
   for (const type of ['onCancel', 'cleanup', 'onSuccess', 'onFailure'] as const) {

@@ -18,12 +18,12 @@ export class Call {
   ) {}
 
   /** Asks the host in this call's name. */
-  ask(method: string, params: unknown): Promise<unknown> {
+  ask(method: string, params: object | null): Promise<unknown> {
     return this.link.request(this.id, method, params).answer;
   }
 
   /** Asks for something whose answer only matters before the next command and at the end. */
-  askLater(method: string, params: unknown): void {
+  askLater(method: string, params: object | null): void {
     this.#pending.push(this.ask(method, params));
   }
 

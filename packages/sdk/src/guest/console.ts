@@ -14,9 +14,11 @@ function createConsole(write: Write): Record<string, unknown> {
   let indent = '';
   const counts = new Map<string, number>();
   const timers = new Map<string, number>();
-  const to = (stream: 'stdout' | 'stderr') => (...args: unknown[]): void => {
-    write(stream, `${(indent + format(args)).replace(/\n/g, `\n${indent}`)}\n`);
-  };
+  const to =
+    (stream: 'stdout' | 'stderr') =>
+    (...args: unknown[]): void => {
+      write(stream, `${(indent + format(args)).replace(/\n/g, `\n${indent}`)}\n`);
+    };
   const out = to('stdout');
   const err = to('stderr');
   const label = (value: unknown): string => (value === undefined ? 'default' : String(value));

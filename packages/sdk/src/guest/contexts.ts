@@ -5,7 +5,7 @@ import type { CacheRestoreResult } from '../cache.js';
 import { buildKiciApi, type KiciApi } from '../kici-api.js';
 import { createStepSecrets, type MountFileOptions, type StepSecrets } from '../secrets.js';
 import { isObject } from '../tags.js';
-import type { GeneratorContext, HookContext, Logger, MatrixContext, RuleContext, StepContext } from '../types/context.js';
+import type { GeneratorContext, Logger, MatrixContext, RuleContext, StepContext } from '../types/context.js';
 import type { Call } from './call.js';
 import type { CallKind } from './frames.js';
 import type { Handle } from './handles.js';
@@ -24,12 +24,18 @@ export interface ContextParts {
 }
 
 /** The first argument of a call. */
-export function buildArgument(kind: Exclude<CallKind, 'plain'>, call: Call, handle: Handle, data: CallData, parts: ContextParts): unknown {
+export function buildArgument(
+  kind: Exclude<CallKind, 'plain'>,
+  call: Call,
+  handle: Handle,
+  data: CallData,
+  parts: ContextParts,
+): unknown {
   switch (kind) {
     case 'step':
       return stepContext(call, handle, data, parts);
     case 'hook':
-      return { ...stepContext(call, handle, data, parts), outcome: data.outcome } as HookContext;
+      return { ...stepContext(call, handle, data, parts), outcome: data.outcome };
     case 'rule':
       return ruleContext(call, data, parts);
     case 'generator':
@@ -39,13 +45,29 @@ export function buildArgument(kind: Exclude<CallKind, 'plain'>, call: Call, hand
   }
 }
 
-const PASSED_ON = ['matrix', 'fanout', 'host', 'agent', 'provider', 'environment', 'workflowRepo', 'sourceRepo'] as const;
+const PASSED_ON = [
+  'matrix',
+  'fanout',
+  'host',
+  'agent',
+  'provider',
+  'environment',
+  'workflowRepo',
+  'sourceRepo',
+] as const;
 
-function stepContext(call: Call, handle: Handle, data: CallData, { root, outputs, secretKeys }: ContextParts): StepContext {
+function stepContext(
+  call: Call,
+  handle: Handle,
+  data: CallData,
+  { root, outputs, secretKeys }: ContextParts,
+): StepContext {
   const log = loggerOf(call, data);
   const needs = data.needs ?? outputs.needs(handle.scope);
   const event = isObject(data.event) ? data.event : {};
-  const passedOn = Object.fromEntries(PASSED_ON.filter((key) => !isAbsent(data[key])).map((key) => [key, data[key]]));
+  const passedOn = Object.fromEntries(
+    PASSED_ON.filter((key) => !isAbsent(data[key])).map((key) => [key, data[key]]),
+  );
   const context = {
     $: shellOf(call, root),
     log,
@@ -70,21 +92,25 @@ function stepContext(call: Call, handle: Handle, data: CallData, { root, outputs
     rawPayload: isObject(event.payload) ? event.payload : {},
     isTestRun: data.isTestRun === true,
     secrets: secretsOf(call, secretKeys),
-    emit: (event: unknown, payload: unknown = {}, options: unknown = {}) => emit(call, event, payload, options),
+    emit: (event: unknown, payload: unknown = {}, options: unknown = {}) =>
+      emit(call, event, payload, options),
     outputsOf: (step: unknown) => outputs.ofStep(step),
     jobOutputs: (job: unknown) => outputs.ofJob(job),
     setSecretOutput(key: string, value: string): void {
       if (typeof key !== 'string' || key === '' || typeof value !== 'string') {
-        throw new TypeError(`setSecretOutput: it takes a name and a string; write ctx.setSecretOutput('TOKEN', token)`);
+        throw new TypeError(
+          `setSecretOutput: it takes a name and a string; write ctx.setSecretOutput('TOKEN', token)`,
+        );
       }
       call.askLater('secretOutput.set', { key, value });
     },
     cache: {
-      restore: async (spec: unknown) => (await call.ask('cache.restore', spec)) as CacheRestoreResult,
-      save: async (spec: unknown) => void (await call.ask('cache.save', spec)),
+      restore: async (spec: object) => (await call.ask('cache.restore', spec)) as CacheRestoreResult,
+      save: async (spec: object) => void (await call.ask('cache.save', spec)),
     },
     kici: kiciOf(call),
-    attestProvenance: (options: object) => call.ask('api', { method: 'provenance.attest', params: { ...options } }),
+    attestProvenance: (options: object) =>
+      call.ask('api', { method: 'provenance.attest', params: { ...options } }),
     ...passedOn,
     ...(isAbsent(needs) ? {} : { needs }),
   };
@@ -104,10 +130,25 @@ function ruleContext(call: Call, data: CallData, { root }: ContextParts): RuleCo
   return context as unknown as RuleContext;
 }
 
-function generatorContext(call: Call, handle: Handle, data: CallData, { root, outputs }: ContextParts): GeneratorContext {
+function generatorContext(
+  call: Call,
+  handle: Handle,
+  data: CallData,
+  { root, outputs }: ContextParts,
+): GeneratorContext {
   const needs = data.needs ?? (handle.scope?.needs ? outputs.needs(handle.scope) : undefined);
-  const ctx = { workflow: named(data.workflow), event: data.event ?? {}, ...(isAbsent(needs) ? {} : { needs }) };
-  const context = { $: shellOf(call, root), ctx, log: loggerOf(call, data), env: call.environment.live, kici: kiciOf(call) };
+  const ctx = {
+    workflow: named(data.workflow),
+    event: data.event ?? {},
+    ...(isAbsent(needs) ? {} : { needs }),
+  };
+  const context = {
+    $: shellOf(call, root),
+    ctx,
+    log: loggerOf(call, data),
+    env: call.environment.live,
+    kici: kiciOf(call),
+  };
   return context as unknown as GeneratorContext;
 }
 
@@ -129,8 +170,13 @@ function secretsOf(call: Call, keys: readonly string[]): StepSecrets {
   const source = {
     keys,
     async get(key: string): Promise<string> {
-      const answer = (await call.ask('secrets.get', { key })) as { value?: string; missing?: boolean; available?: string[] };
-      if (answer.missing === true || answer.value === undefined) throw new sdk.SecretNotFoundError(key, answer.available ?? keys);
+      const answer = (await call.ask('secrets.get', { key })) as {
+        value?: string;
+        missing?: boolean;
+        available?: string[];
+      };
+      if (answer.missing === true || answer.value === undefined)
+        throw new sdk.SecretNotFoundError(key, answer.available ?? keys);
       return answer.value;
     },
     async expose(key: string, value: string): Promise<void> {
@@ -139,7 +185,9 @@ function secretsOf(call: Call, keys: readonly string[]): StepSecrets {
     },
     async mountFile(options: MountFileOptions, exposeAs?: string): Promise<string> {
       const { sources, divider = '', mode = 0o600, name } = options;
-      const answer = (await call.ask('secrets.mountFile', { sources, divider, mode, name, exposeAs })) as { path: string };
+      const answer = (await call.ask('secrets.mountFile', { sources, divider, mode, name, exposeAs })) as {
+        path: string;
+      };
       if (exposeAs !== undefined) call.environment.set(exposeAs, answer.path);
       return answer.path;
     },
@@ -157,7 +205,10 @@ async function emit(call: Call, event: unknown, payload: unknown, options: unkno
     return await call.ask('emit', target === undefined ? { name, payload } : { name, payload, target });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(reason.startsWith('Event emission failed') ? reason : `Event emission failed: ${reason}`, { cause: error });
+    throw new Error(
+      reason.startsWith('Event emission failed') ? reason : `Event emission failed: ${reason}`,
+      { cause: error },
+    );
   }
 }
 

@@ -21,7 +21,8 @@ export class Environment {
     target.process ??= {};
     target.process.env ??= {};
     this.#live = target.process.env;
-    for (const [key, value] of Object.entries(this.#live)) if (value !== undefined) this.#known.set(key, String(value));
+    for (const [key, value] of Object.entries(this.#live))
+      if (value !== undefined) this.#known.set(key, String(value));
   }
 
   /** The live variables. */
@@ -51,7 +52,8 @@ export class Environment {
   /** Puts a directory in front of `PATH`. */
   prependPath(dir: string): void {
     const key = Object.keys(this.#live).find((name) => name.toUpperCase() === 'PATH') ?? 'PATH';
-    const windows = (globalThis as unknown as { process?: { platform?: string } }).process?.platform === 'win32';
+    const windows =
+      (globalThis as unknown as { process?: { platform?: string } }).process?.platform === 'win32';
     const rest = this.#live[key];
     this.set(key, rest ? `${dir}${windows ? ';' : ':'}${rest}` : dir);
   }

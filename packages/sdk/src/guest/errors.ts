@@ -54,7 +54,11 @@ interface ErrorLike {
 
 /** Errors of other realms and libraries count as well. */
 function isErrorLike(value: unknown): value is ErrorLike {
-  return isObject(value) && typeof value.message === 'string' && (value instanceof Error || 'stack' in value || 'name' in value);
+  return (
+    isObject(value) &&
+    typeof value.message === 'string' &&
+    (value instanceof Error || 'stack' in value || 'name' in value)
+  );
 }
 
 /** The message with the messages of its causes; `fetch failed` alone helps nobody. */

@@ -58,10 +58,13 @@ export function inspect(value: unknown, depth = 0, seen: readonly unknown[] = []
   }
   if (value instanceof Set) return `Set(${value.size}) ${brackets('{', [...value].map(inner), '}')}`;
   if (value instanceof Promise) return 'Promise { <pending> }';
-  const name = (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor?.name;
+  const name = (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor
+    ?.name;
   const prefix = name && name !== 'Object' ? `${name} ` : '';
   if (depth > MAX_DEPTH) return `[${prefix.trim() || 'Object'}]`;
-  const fields = Object.keys(value).map((key) => `${/^[A-Za-z_$][\w$]*$/.test(key) ? key : quoteText(key)}: ${inner(value[key])}`);
+  const fields = Object.keys(value).map(
+    (key) => `${/^[A-Za-z_$][\w$]*$/.test(key) ? key : quoteText(key)}: ${inner(value[key])}`,
+  );
   return prefix + brackets('{', fields, '}');
 }
 
@@ -74,12 +77,15 @@ function errorText(error: Error): string {
 }
 
 function quoteText(text: string): string {
-  return text.includes("'") ? JSON.stringify(text) : `'${JSON.stringify(text).slice(1, -1).replace(/\\"/g, '"')}'`;
+  return text.includes("'")
+    ? JSON.stringify(text)
+    : `'${JSON.stringify(text).slice(1, -1).replace(/\\"/g, '"')}'`;
 }
 
 function brackets(open: string, items: readonly string[], close: string): string {
   if (items.length === 0) return open + close;
-  const shown = items.length > MAX_ITEMS ? [...items.slice(0, MAX_ITEMS), `… ${items.length - MAX_ITEMS} more`] : items;
+  const shown =
+    items.length > MAX_ITEMS ? [...items.slice(0, MAX_ITEMS), `… ${items.length - MAX_ITEMS} more`] : items;
   const line = shown.join(', ');
   if (line.length <= 72 && !line.includes('\n')) return open === '[' ? `[ ${line} ]` : `{ ${line} }`;
   return `${open}\n  ${shown.join(',\n').replace(/\n/g, '\n  ')}\n${close}`;

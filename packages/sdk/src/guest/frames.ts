@@ -12,10 +12,28 @@ export interface HostErrorData {
 
 /** Host → guest. */
 export type ToGuest =
-  | { readonly type: 'load'; readonly entry: string; readonly root: string; readonly mode: 'describe' | 'run'; readonly state?: unknown }
-  | { readonly type: 'call'; readonly call: number; readonly fn: number; readonly kind: CallKind; readonly data?: unknown; readonly args?: readonly unknown[] }
+  | {
+      readonly type: 'load';
+      readonly entry: string;
+      readonly root: string;
+      readonly mode: 'describe' | 'run';
+      readonly state?: unknown;
+    }
+  | {
+      readonly type: 'call';
+      readonly call: number;
+      readonly fn: number;
+      readonly kind: CallKind;
+      readonly data?: unknown;
+      readonly args?: readonly unknown[];
+    }
   | { readonly type: 'abort'; readonly call: number; readonly reason?: string }
-  | { readonly type: 'reply'; readonly request: number; readonly ok?: unknown; readonly error?: HostErrorData }
+  | {
+      readonly type: 'reply';
+      readonly request: number;
+      readonly ok?: unknown;
+      readonly error?: HostErrorData;
+    }
   | { readonly type: 'push'; readonly request: number; readonly data: unknown };
 
 /** An error of the author's code as the host gets it. */
@@ -35,7 +53,13 @@ export type FromGuest =
   | { readonly type: 'failed'; readonly error: ThrownData }
   | { readonly type: 'returned'; readonly call: number; readonly value?: unknown }
   | { readonly type: 'threw'; readonly call: number; readonly error: ThrownData }
-  | { readonly type: 'request'; readonly call: number; readonly request: number; readonly method: string; readonly params: unknown }
+  | {
+      readonly type: 'request';
+      readonly call: number;
+      readonly request: number;
+      readonly method: string;
+      readonly params: unknown;
+    }
   | { readonly type: 'notify'; readonly call: number; readonly method: string; readonly params: unknown };
 
 /** What the engine gives to the guest. */

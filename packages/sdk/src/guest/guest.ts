@@ -88,7 +88,11 @@ export class Guest {
   async #call(frame: CallFrame): Promise<void> {
     const loaded = this.#loaded;
     if (!loaded) {
-      this.#link.send({ type: 'threw', call: frame.call, error: this.#errors.describe(new Error('no module is loaded')) });
+      this.#link.send({
+        type: 'threw',
+        call: frame.call,
+        error: this.#errors.describe(new Error('no module is loaded')),
+      });
       return;
     }
     const call = new Call(frame.call, this.#link, loaded.environment);
@@ -115,7 +119,10 @@ export class Guest {
       JSON.stringify(value);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new TypeError(`the returned value cannot be written as JSON (${why}); return plain objects, lists, strings, numbers and booleans`, { cause });
+      throw new TypeError(
+        `the returned value cannot be written as JSON (${why}); return plain objects, lists, strings, numbers and booleans`,
+        { cause },
+      );
     }
     this.#link.send({ type: 'returned', call, value });
   }
@@ -159,6 +166,9 @@ async function keep(role: StepRole, { environment, outputs }: Loaded, value: unk
   if (value !== undefined && value !== null) outputs.keep(role.step, value);
 }
 
-function workflowOf({ scope }: Handle): { readonly name: string; readonly jobNames: ReadonlyMap<string, string> } {
+function workflowOf({ scope }: Handle): {
+  readonly name: string;
+  readonly jobNames: ReadonlyMap<string, string>;
+} {
   return scope?.workflow ?? { name: '', jobNames: new Map() };
 }

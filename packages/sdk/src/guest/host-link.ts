@@ -10,6 +10,9 @@ interface Open {
   readonly onPush: ((data: unknown) => void) | undefined;
 }
 
+/** Parameters of a request; a function makes them from the request's number. */
+export type Params = object | null | ((id: number) => object);
+
 /** A request that was sent. */
 export interface Sent {
   readonly id: number;
@@ -29,12 +32,20 @@ export class HostLink {
   }
 
   /** Asks the host. `params` may be made from the request's number. */
-  request(call: number, method: string, params: unknown | ((id: number) => unknown), onPush?: (data: unknown) => void): Sent {
+  request(call: number, method: string, params: Params, onPush?: (data: unknown) => void): Sent {
     const id = this.#next++;
-    const answer = new Promise<unknown>((resolve, reject) => this.#open.set(id, { call, resolve, reject, onPush }));
+    const answer = new Promise<unknown>((resolve, reject) =>
+      this.#open.set(id, { call, resolve, reject, onPush }),
+    );
     // Whoever needs the answer awaits it; an answer that nobody awaits must not end the engine.
     answer.catch(() => {});
-    this.send({ type: 'request', call, request: id, method, params: typeof params === 'function' ? (params(id) as unknown) : params });
+    this.send({
+      type: 'request',
+      call,
+      request: id,
+      method,
+      params: typeof params === 'function' ? params(id) : params,
+    });
     return { id, answer };
   }
 
@@ -64,7 +75,13 @@ export class HostLink {
 
 /** The host's error as an object that the author may catch. */
 function hostError({ name, message, data }: HostErrorData): Error {
-  const error = name === 'TypeError' ? new TypeError(message) : name === 'RangeError' ? new RangeError(message) : new Error(message);
-  if (name && name !== error.name) Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
+  const error =
+    name === 'TypeError'
+      ? new TypeError(message)
+      : name === 'RangeError'
+        ? new RangeError(message)
+        : new Error(message);
+  if (name && name !== error.name)
+    Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
   return Object.assign(error, data ?? {});
 }

@@ -17,8 +17,14 @@ export function shellOf(call: Call, root: string): Shell {
       let killed: string | undefined;
       const start = async (): Promise<RunResult> => {
         await call.settle();
-        sent = call.link.request(call.id, 'process.run', (request: number) => ({ ...params, request }), (piece) => onOutput(piece as OutputPiece));
-        if (killed !== undefined) void call.ask('process.kill', { request: sent.id, signal: killed }).catch(() => {});
+        sent = call.link.request(
+          call.id,
+          'process.run',
+          (request: number) => ({ ...params, request }),
+          (piece) => onOutput(piece as OutputPiece),
+        );
+        if (killed !== undefined)
+          void call.ask('process.kill', { request: sent.id, signal: killed }).catch(() => {});
         return (await sent.answer) as RunResult;
       };
       return {

@@ -20,7 +20,7 @@ export class Outputs {
   #bound: JobScope | undefined;
 
   constructor(upstream: unknown) {
-    this.#upstream = isObject(upstream) ? (upstream as Upstream) : {};
+    this.#upstream = isObject(upstream) ? upstream : {};
     for (const [name, outputs] of Object.entries(this.#upstream.outputs ?? {})) {
       this.#jobs.set(name, flattenRunOutputs(outputs));
     }
@@ -49,7 +49,9 @@ export class Outputs {
     const known = typeof step === 'function' || isObject(step) ? this.#stepNames.get(step) : undefined;
     const name = known ?? (isObject(step) && typeof step.name === 'string' ? step.name : undefined);
     if (name === undefined) {
-      throw new Error('outputsOf: this is no step of the running job; pass the step object, or the very function that is in `steps`');
+      throw new Error(
+        'outputsOf: this is no step of the running job; pass the step object, or the very function that is in `steps`',
+      );
     }
     return this.#steps.get(name);
   }
@@ -59,9 +61,14 @@ export class Outputs {
     const name = isObject(job) ? String(job.name) : String(job);
     if (this.#jobs.has(name)) return this.#jobs.get(name);
     const shown = this.#bound?.workflow.jobNames.get(name) ?? name;
-    const available = [...new Set([...this.#jobs.keys()].map((key) => this.#bound?.workflow.jobNames.get(key) ?? key))];
-    const known = available.length > 0 ? `there are outputs of: ${available.join(', ')}` : 'no upstream job has outputs';
-    throw new Error(`Job '${shown}' has no outputs here (${known}); add it to \`needs\` of this job, and return an object from its steps`);
+    const available = [
+      ...new Set([...this.#jobs.keys()].map((key) => this.#bound?.workflow.jobNames.get(key) ?? key)),
+    ];
+    const known =
+      available.length > 0 ? `there are outputs of: ${available.join(', ')}` : 'no upstream job has outputs';
+    throw new Error(
+      `Job '${shown}' has no outputs here (${known}); add it to \`needs\` of this job, and return an object from its steps`,
+    );
   }
 
   /** `ctx.needs` for a job, from what it declares. */

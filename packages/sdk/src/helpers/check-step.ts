@@ -23,10 +23,14 @@ export function checkStep<const N extends string, D, R>(
 ): Step<Returned<Awaited<R>>, N> {
   const { apply, ...rest } = options;
   if (typeof apply !== 'function') {
-    throw new TypeError(`checkStep '${name}': \`apply\` must be a function; write apply: async (ctx, drift) => { … }`);
+    throw new TypeError(
+      `checkStep '${name}': \`apply\` must be a function; write apply: async (ctx, drift) => { … }`,
+    );
   }
   if (typeof rest.check !== 'function') {
-    throw new TypeError(`checkStep '${name}': \`check\` must be a function; write check: async (ctx) => null when nothing has to change`);
+    throw new TypeError(
+      `checkStep '${name}': \`check\` must be a function; write check: async (ctx) => null when nothing has to change`,
+    );
   }
   return withLocation(makeStep(name, { ...rest, run: apply }, 'checkStep')) as Step<Returned<Awaited<R>>, N>;
 }

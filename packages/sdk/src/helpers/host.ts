@@ -15,7 +15,9 @@ export function waitForHostAlive(
 ): Step<WaitForResult<true, undefined>> {
   const { name = 'wait-for-host-alive', intervalMs = 3000, timeoutMs = 300000 } = options;
   if (typeof probe !== 'function') {
-    throw new TypeError('waitForHostAlive: the probe must be a function; write waitForHostAlive(async ({ $ }) => (await $`ping -c1 host`.nothrow()).ok)');
+    throw new TypeError(
+      'waitForHostAlive: the probe must be a function; write waitForHostAlive(async ({ $ }) => (await $`ping -c1 host`.nothrow()).ok)',
+    );
   }
   const run = (ctx: StepContext): Promise<WaitForResult<true, undefined>> =>
     waitFor<true>({
@@ -29,7 +31,12 @@ export function waitForHostAlive(
 }
 
 /** A step that restarts the host it runs on. It must be the last; what follows belongs into another job on that host. */
-export function restartHost(options: { readonly deadlineMs?: number } = {}): Step<Record<never, never>, 'restart-host'> {
+export function restartHost(
+  options: { readonly deadlineMs?: number } = {},
+): Step<Record<never, never>, 'restart-host'> {
   const run = (ctx: StepContext): Promise<void> => ctx.kici.host.requestReboot(options);
-  return withLocation(makeStep('restart-host', run, 'restartHost')) as Step<Record<never, never>, 'restart-host'>;
+  return withLocation(makeStep('restart-host', run, 'restartHost')) as Step<
+    Record<never, never>,
+    'restart-host'
+  >;
 }

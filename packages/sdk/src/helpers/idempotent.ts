@@ -24,10 +24,14 @@ export type IdempotentResult<D, R> =
   | { readonly outcome: 'applied'; readonly drift: D; readonly result: R };
 
 /** Applies a change only when the check finds drift. */
-export async function idempotent<D, R = unknown>(options: IdempotentOptions<D, R>): Promise<IdempotentResult<D, R>> {
+export async function idempotent<D, R = unknown>(
+  options: IdempotentOptions<D, R>,
+): Promise<IdempotentResult<D, R>> {
   const { name = 'idempotent', check, apply, whenInSync, summarize, log } = options;
   if (typeof check !== 'function' || typeof apply !== 'function') {
-    throw new TypeError(`${name}: \`check\` and \`apply\` must be functions; write idempotent({ check: async () => …, apply: async (drift) => { … } })`);
+    throw new TypeError(
+      `${name}: \`check\` and \`apply\` must be functions; write idempotent({ check: async () => …, apply: async (drift) => { … } })`,
+    );
   }
   const drift = await check();
   if (drift === null || drift === undefined) {

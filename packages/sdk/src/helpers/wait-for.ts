@@ -29,8 +29,19 @@ export interface WaitForOptions<T, R = undefined> extends WaitTiming {
 
 /** What `waitFor` saw. */
 export type WaitForResult<T, R> =
-  | { readonly outcome: 'succeeded'; readonly value: T; readonly elapsedMs: number; readonly attempts: number; readonly result: R | undefined }
-  | { readonly outcome: 'timed-out'; readonly elapsedMs: number; readonly attempts: number; readonly result: R | undefined };
+  | {
+      readonly outcome: 'succeeded';
+      readonly value: T;
+      readonly elapsedMs: number;
+      readonly attempts: number;
+      readonly result: R | undefined;
+    }
+  | {
+      readonly outcome: 'timed-out';
+      readonly elapsedMs: number;
+      readonly attempts: number;
+      readonly result: R | undefined;
+    };
 
 /** The time is over. */
 export class WaitForTimeoutError extends Error {
@@ -54,7 +65,9 @@ export async function waitFor<T, R = undefined>(options: WaitForOptions<T, R>): 
   const { check, onSuccess, onTimeout, swallowErrors = true, log } = options;
   const { name = 'waitFor', intervalMs = 2000, timeoutMs = 60000, initialDelayMs = 0 } = options;
   if (typeof check !== 'function') {
-    throw new TypeError(`${name}: \`check\` must be a function; write waitFor({ check: async () => (await isUp()) || null })`);
+    throw new TypeError(
+      `${name}: \`check\` must be a function; write waitFor({ check: async () => (await isUp()) || null })`,
+    );
   }
   const start = Date.now();
   const elapsed = (): number => Date.now() - start;
@@ -86,7 +99,10 @@ export async function waitFor<T, R = undefined>(options: WaitForOptions<T, R>): 
 export interface WaitForStepOptions<T, R = undefined> extends Omit<WaitTiming, 'name'> {
   readonly check: (ctx: StepContext) => T | null | undefined | Promise<T | null | undefined>;
   readonly onSuccess?: (ctx: StepContext, value: T) => R | Promise<R>;
-  readonly onTimeout?: (ctx: StepContext, info: { readonly elapsedMs: number; readonly attempts: number }) => R | Promise<R>;
+  readonly onTimeout?: (
+    ctx: StepContext,
+    info: { readonly elapsedMs: number; readonly attempts: number },
+  ) => R | Promise<R>;
   readonly swallowErrors?: boolean;
 }
 
@@ -105,11 +121,17 @@ export function waitForStep<const N extends string, T, R = undefined>(
       ...(onSuccess ? { onSuccess: (value: T) => onSuccess(ctx, value) } : {}),
       ...(onTimeout ? { onTimeout: (info) => onTimeout(ctx, info) } : {}),
     });
-  return withLocation(makeStep(name, { run, timeout: stepTimeout(options) }, 'waitForStep')) as Step<WaitForResult<T, R>, N>;
+  return withLocation(makeStep(name, { run, timeout: stepTimeout(options) }, 'waitForStep')) as Step<
+    WaitForResult<T, R>,
+    N
+  >;
 }
 
 /** Never shorter than the wait itself: the step's own limit is 30 minutes. */
-function stepTimeout({ timeoutMs = 60000, initialDelayMs = 0 }: Omit<WaitTiming, 'name'>): number | undefined {
+function stepTimeout({
+  timeoutMs = 60000,
+  initialDelayMs = 0,
+}: Omit<WaitTiming, 'name'>): number | undefined {
   const wanted = timeoutMs + initialDelayMs + 60_000;
   return wanted > 30 * 60_000 ? wanted : undefined;
 }

@@ -46,7 +46,10 @@ export class TextStream implements AsyncIterable<string> {
 }
 
 /** Splits pieces into lines. */
-export async function* linesOf(pieces: AsyncIterable<string>, delimiter: string | RegExp = /\r?\n/): AsyncGenerator<string> {
+export async function* linesOf(
+  pieces: AsyncIterable<string>,
+  delimiter: string | RegExp = /\r?\n/,
+): AsyncGenerator<string> {
   let rest = '';
   for await (const piece of pieces) {
     const parts = (rest + piece).split(delimiter);

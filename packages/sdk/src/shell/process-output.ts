@@ -42,7 +42,10 @@ function messageOf(result: ProcessResult): string {
   const cut = stderr.length > MAX_STDERR_IN_MESSAGE;
   const tail = cut ? `… ${stderr.slice(-MAX_STDERR_IN_MESSAGE)}` : stderr;
   const meaning = exitCode === null ? undefined : EXIT_CODES[exitCode];
-  const lines = [`${tail || '\n'}    at ${from}`, `    exit code: ${String(exitCode)}${meaning ? ` (${meaning})` : ''}`];
+  const lines = [
+    `${tail || '\n'}    at ${from}`,
+    `    exit code: ${String(exitCode)}${meaning ? ` (${meaning})` : ''}`,
+  ];
   if (signal !== null) lines.push(`    signal: ${signal}`);
   if (timedOut) lines.push(`    timed out after ${duration}ms`);
   return lines.join('\n');

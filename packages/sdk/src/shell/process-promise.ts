@@ -62,7 +62,6 @@ export class Command implements ProcessPromise {
     return 'ProcessPromise';
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: a command is awaited
   then<A = ProcessOutput, B = never>(
     onFulfilled?: ((output: ProcessOutput) => A | PromiseLike<A>) | null,
     onRejected?: ((error: unknown) => B | PromiseLike<B>) | null,
@@ -100,8 +99,8 @@ export class Command implements ProcessPromise {
     const stdout = this.#stdout;
     return {
       [Symbol.asyncIterator]: () => linesOf(stdout, delimiter)[Symbol.asyncIterator](),
-      // biome-ignore lint/suspicious/noThenProperty: `await $`…`.lines()` gives all lines
-      then: (onFulfilled, onRejected) => this.#settled.then((output) => output.lines(delimiter)).then(onFulfilled, onRejected),
+      then: (onFulfilled, onRejected) =>
+        this.#settled.then((output) => output.lines(delimiter)).then(onFulfilled, onRejected),
     };
   }
 
@@ -138,9 +137,14 @@ export class Command implements ProcessPromise {
     const ms = parseDuration(duration);
     if (this.#started) {
       const timer = setTimeout(() => void this.kill(signal ?? this.#options.timeoutSignal), ms);
-      this.#settled.then(() => clearTimeout(timer), () => clearTimeout(timer));
+      this.#settled.then(
+        () => clearTimeout(timer),
+        () => clearTimeout(timer),
+      );
     }
-    return this.#with(signal === undefined ? { timeout: duration } : { timeout: duration, timeoutSignal: signal });
+    return this.#with(
+      signal === undefined ? { timeout: duration } : { timeout: duration, timeoutSignal: signal },
+    );
   }
 
   async kill(signal: string = this.#options.killSignal ?? 'SIGTERM'): Promise<void> {
@@ -149,7 +153,7 @@ export class Command implements ProcessPromise {
     else this.#killed = signal;
   }
 
-  abort(_reason?: unknown): void {
+  abort(): void {
     void this.kill();
   }
 
@@ -165,7 +169,9 @@ export class Command implements ProcessPromise {
       void this.#copyTo(target);
       return this;
     }
-    throw new TypeError('pipe: the target must be a command ($`…`), a template, a writable, or the name of a file');
+    throw new TypeError(
+      'pipe: the target must be a command ($`…`), a template, a writable, or the name of a file',
+    );
   }
 
   #pipeInto(target: Command): Command {
@@ -173,7 +179,8 @@ export class Command implements ProcessPromise {
       throw new Error('pipe: the target has already started; write $`a`.pipe($`b`) in one expression');
     }
     target.#upstream = this;
-    if (!this.#started && !this.#partOf && canCompose(this.#composed(), target.#composed())) this.#partOf = target;
+    if (!this.#started && !this.#partOf && canCompose(this.#composed(), target.#composed()))
+      this.#partOf = target;
     return target;
   }
 
@@ -215,7 +222,14 @@ export class Command implements ProcessPromise {
     try {
       const params = await this.#params();
       if (this.#killed !== undefined) {
-        return this.#finish({ exitCode: null, signal: this.#killed, stdout: '', stderr: '', all: '', durationMs: 0 });
+        return this.#finish({
+          exitCode: null,
+          signal: this.#killed,
+          stdout: '',
+          stderr: '',
+          all: '',
+          durationMs: 0,
+        });
       }
       const running = this.#spec.backend.run(params, ({ stream, text }) => {
         (stream === 'stderr' ? this.#stderr : this.#stdout).push(text);
@@ -238,7 +252,9 @@ export class Command implements ProcessPromise {
   /** Kills the command when the step, or the author's own signal, is aborted. */
   #watchSignals(): () => void {
     const stop = (): void => void this.kill();
-    const signals = [this.#spec.backend.signal, this.#options.signal].filter((signal) => signal !== undefined);
+    const signals = [this.#spec.backend.signal, this.#options.signal].filter(
+      (signal) => signal !== undefined,
+    );
     if (this.#options.signal?.aborted) stop();
     for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
     return () => {
@@ -248,7 +264,17 @@ export class Command implements ProcessPromise {
 
   async #params(): Promise<RunParams> {
     const { dialect } = this.#spec;
-    const { cwd, env, shell, prefix, postfix = '', quiet = false, verbose, timeout, timeoutSignal } = this.#options;
+    const {
+      cwd,
+      env,
+      shell,
+      prefix,
+      postfix = '',
+      quiet = false,
+      verbose,
+      timeout,
+      timeoutSignal,
+    } = this.#options;
     const script = await this.#script();
     return {
       command: `${script}${postfix}`,
@@ -278,11 +304,17 @@ export class Command implements ProcessPromise {
     const { from, stack } = this.#spec;
     const { all, durationMs, ...rest } = result;
     const output = new ProcessOutput({ ...rest, stdall: all, duration: durationMs, from, stack });
-    for (const [stream, text] of [[this.#stdout, output.stdout], [this.#stderr, output.stderr]] as const) {
+    for (const [stream, text] of [
+      [this.#stdout, output.stdout],
+      [this.#stderr, output.stderr],
+    ] as const) {
       if (!this.#stream && text !== '') stream.push(text);
     }
     const { nothrow } = this.#options;
-    const fine = typeof nothrow === 'object' ? output.exitCode !== null && nothrow.includes(output.exitCode) : nothrow === true;
+    const fine =
+      typeof nothrow === 'object'
+        ? output.exitCode !== null && nothrow.includes(output.exitCode)
+        : nothrow === true;
     if (!output.ok && !fine) throw output;
     this.#stdout.end();
     this.#stderr.end();

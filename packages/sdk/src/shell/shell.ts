@@ -9,7 +9,19 @@ import type { ProcessPromise, Shell, ShellArg, ShellOptions } from './types.js';
 const DEFAULT_SHELL = 'bash';
 
 /** Options that may also be set on the shell itself: `$.quiet = true`. */
-const SETTABLE = ['cwd', 'env', 'shell', 'prefix', 'postfix', 'quiet', 'verbose', 'nothrow', 'timeout', 'timeoutSignal', 'killSignal'] as const;
+const SETTABLE = [
+  'cwd',
+  'env',
+  'shell',
+  'prefix',
+  'postfix',
+  'quiet',
+  'verbose',
+  'nothrow',
+  'timeout',
+  'timeoutSignal',
+  'killSignal',
+] as const;
 
 /** A shell with options that hold for all its commands. */
 export function createShell(backend: ShellBackend, preset: ShellOptions = {}): Shell {
@@ -17,7 +29,9 @@ export function createShell(backend: ShellBackend, preset: ShellOptions = {}): S
   const shell = (first: TemplateStringsArray | ShellOptions, ...args: ShellArg[]): Shell | ProcessPromise => {
     if (!isTemplate(first)) {
       if (typeof first !== 'object' || first === null) {
-        throw new TypeError('$ is a tag for template literals; write $`command ${argument}`, or $({ quiet: true })`command`');
+        throw new TypeError(
+          '$ is a tag for template literals; write $`command ${argument}`, or $({ quiet: true })`command`',
+        );
       }
       checkOptions(first);
       return createShell(backend, { ...options, ...first });
@@ -51,7 +65,9 @@ function start(
   const here = stackFrames(frames[0])[0];
   const from = here ? `${backend.displayFile(here.file)}:${here.line}:${here.column}` : 'the workflow';
   if (pieces.some((piece) => piece === undefined)) {
-    throw new Error(`malformed command at ${from}: a backslash starts an invalid escape; write \\\\ for one backslash`);
+    throw new Error(
+      `malformed command at ${from}: a backslash starts an invalid escape; write \\\\ for one backslash`,
+    );
   }
   const dialect = dialectOf(typeof options.shell === 'string' ? options.shell : DEFAULT_SHELL);
   const build = (values: readonly unknown[]): string => buildCommand(dialect.quote, pieces, values);
@@ -79,7 +95,9 @@ function authorFrames(stack: string | undefined): string[] {
 
 function checkOptions(options: ShellOptions): void {
   if ('sync' in options && options.sync) {
-    throw new Error('$({ sync: true }) is not available: it would stop all other work of the job; write await $`…`');
+    throw new Error(
+      '$({ sync: true }) is not available: it would stop all other work of the job; write await $`…`',
+    );
   }
   if (options.env !== undefined && (typeof options.env !== 'object' || options.env === null)) {
     throw new TypeError('$({ env }): `env` must be an object; write env: { ...process.env, KEY: "value" }');

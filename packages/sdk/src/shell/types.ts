@@ -73,5 +73,5 @@ export interface ProcessPromise extends PromiseLike<ProcessOutput> {
   nothrow(on?: boolean | readonly number[]): ProcessPromise;
   timeout(duration: ShellDuration, signal?: string): ProcessPromise;
   kill(signal?: string): Promise<void>;
-  abort(reason?: unknown): void;
+  abort(): void;
 }

@@ -12,8 +12,23 @@ import {
 } from './common.js';
 
 const PR_EVENTS = [
-  ...(['opened', 'synchronize', 'reopened', 'closed', 'edited', 'assigned', 'unassigned', 'labeled'] as const),
-  ...(['unlabeled', 'ready_for_review', 'converted_to_draft', 'review_requested', 'review_request_removed'] as const),
+  ...([
+    'opened',
+    'synchronize',
+    'reopened',
+    'closed',
+    'edited',
+    'assigned',
+    'unassigned',
+    'labeled',
+  ] as const),
+  ...([
+    'unlabeled',
+    'ready_for_review',
+    'converted_to_draft',
+    'review_requested',
+    'review_request_removed',
+  ] as const),
   ...(['locked', 'unlocked', 'auto_merge_enabled', 'auto_merge_disabled'] as const),
 ] as const;
 const PR_DEFAULT_EVENTS = ['opened', 'synchronize', 'reopened', 'closed'] as const;

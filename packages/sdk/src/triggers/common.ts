@@ -29,11 +29,17 @@ export function makeTrigger<T extends { readonly _tag: string }>(fields: T): Rea
 }
 
 /** A list of patterns; fails with what to write when one is neither string nor RegExp. */
-export function patterns(owner: string, key: string, value: Patterns | undefined): readonly Pattern[] | undefined {
+export function patterns(
+  owner: string,
+  key: string,
+  value: Patterns | undefined,
+): readonly Pattern[] | undefined {
   const list = listOf<Pattern>(value);
   for (const pattern of list ?? []) {
     if (typeof pattern === 'string' || isRegExp(pattern)) continue;
-    throw new TypeError(`${owner}: \`${key}\` takes strings and regular expressions; write ${key}: ['main', /^release-/]`);
+    throw new TypeError(
+      `${owner}: \`${key}\` takes strings and regular expressions; write ${key}: ['main', /^release-/]`,
+    );
   }
   return list;
 }
@@ -48,16 +54,23 @@ export function words<T extends string>(
   const list = listOf<T>(value);
   for (const word of list ?? []) {
     if (allowed.includes(word)) continue;
-    throw new TypeError(`${owner}: \`${key}\` does not know ${JSON.stringify(word)}; write one of ${allowed.join(', ')}`);
+    throw new TypeError(
+      `${owner}: \`${key}\` does not know ${JSON.stringify(word)}; write one of ${allowed.join(', ')}`,
+    );
   }
   return list;
 }
 
 /** A list of free strings. */
-export function strings(owner: string, key: string, value: OneOrMore<string> | undefined): readonly string[] | undefined {
+export function strings(
+  owner: string,
+  key: string,
+  value: OneOrMore<string> | undefined,
+): readonly string[] | undefined {
   const list = listOf<string>(value);
   for (const text of list ?? []) {
-    if (typeof text !== 'string') throw new TypeError(`${owner}: \`${key}\` takes strings; got ${JSON.stringify(text)}`);
+    if (typeof text !== 'string')
+      throw new TypeError(`${owner}: \`${key}\` takes strings; got ${JSON.stringify(text)}`);
   }
   return list;
 }
@@ -71,8 +84,14 @@ export function required(owner: string, key: string, value: unknown, example: st
 }
 
 /** A non-empty list; fails with an example. */
-export function requiredList<T>(owner: string, key: string, value: readonly T[] | undefined, example: string): readonly T[] {
-  if (value === undefined || value.length === 0) throw new TypeError(`${owner}: \`${key}\` is missing; write ${example}`);
+export function requiredList<T>(
+  owner: string,
+  key: string,
+  value: readonly T[] | undefined,
+  example: string,
+): readonly T[] {
+  if (value === undefined || value.length === 0)
+    throw new TypeError(`${owner}: \`${key}\` is missing; write ${example}`);
   return value;
 }
 

@@ -70,8 +70,14 @@ export interface CommentOptions extends ForgeTriggerOptions {
 /** A comment on an issue or pull request. */
 export function comment(options: CommentOptions = {}): CommentTrigger {
   words('comment', 'source', options.source, ['issue', 'pr']);
-  if (options.bodyMatch !== undefined && typeof options.bodyMatch !== 'string' && !isRegExp(options.bodyMatch)) {
-    throw new TypeError("comment: `bodyMatch` must be a string or a regular expression; write bodyMatch: '/deploy*' or /^\\/deploy/");
+  if (
+    options.bodyMatch !== undefined &&
+    typeof options.bodyMatch !== 'string' &&
+    !isRegExp(options.bodyMatch)
+  ) {
+    throw new TypeError(
+      "comment: `bodyMatch` must be a string or a regular expression; write bodyMatch: '/deploy*' or /^\\/deploy/",
+    );
   }
   return makeTrigger({
     ...actionTrigger('CommentTrigger', 'comment', options, COMMENT_ACTIONS),
@@ -87,7 +93,10 @@ export interface ReviewTrigger extends ActionTrigger<'ReviewTrigger', ReviewActi
 
 /** A review of a pull request. */
 export function review(
-  options: ForgeTriggerOptions & { readonly actions?: OneOrMore<ReviewAction>; readonly states?: OneOrMore<ReviewState> } = {},
+  options: ForgeTriggerOptions & {
+    readonly actions?: OneOrMore<ReviewAction>;
+    readonly states?: OneOrMore<ReviewState>;
+  } = {},
 ): ReviewTrigger {
   return makeTrigger({
     ...actionTrigger('ReviewTrigger', 'review', options, REVIEW_ACTIONS),
@@ -118,7 +127,10 @@ export interface StatusTrigger extends ForgeTriggerFields {
 
 /** The state of a commit changed. */
 export function status(
-  options: ForgeTriggerOptions & { readonly contexts?: OneOrMore<string>; readonly states?: OneOrMore<CommitState> } = {},
+  options: ForgeTriggerOptions & {
+    readonly contexts?: OneOrMore<string>;
+    readonly states?: OneOrMore<CommitState>;
+  } = {},
 ): StatusTrigger {
   return makeTrigger({
     _tag: 'StatusTrigger',

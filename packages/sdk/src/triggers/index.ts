@@ -12,7 +12,13 @@ import type {
   WebhookTrigger,
   WorkflowRunTrigger,
 } from './forge.js';
-import type { GenericWebhookTrigger, JobCompleteTrigger, KiciEventTrigger, LifecycleTrigger, WorkflowCompleteTrigger } from './internal.js';
+import type {
+  GenericWebhookTrigger,
+  JobCompleteTrigger,
+  KiciEventTrigger,
+  LifecycleTrigger,
+  WorkflowCompleteTrigger,
+} from './internal.js';
 import type { DispatchTrigger, ScheduleTrigger } from './manual.js';
 
 /** What starts a workflow. */

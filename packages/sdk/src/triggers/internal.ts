@@ -1,7 +1,15 @@
 /** Triggers that come from KiCI itself or from outside the forge. */
 
 import { isObject } from '../tags.js';
-import { makeTrigger, type OneOrMore, required, requiredList, strings, type TriggerOptions, words } from './common.js';
+import {
+  makeTrigger,
+  type OneOrMore,
+  required,
+  requiredList,
+  strings,
+  type TriggerOptions,
+  words,
+} from './common.js';
 
 /** JSONPath → expected value, list of values, or `/regex/flags`. */
 export type PayloadMatch = Readonly<Record<string, unknown>>;
@@ -19,7 +27,9 @@ export type LifecycleEvent = (typeof LIFECYCLE_EVENTS)[number];
 
 function payloadMatch(owner: string, key: string, value: PayloadMatch | undefined): PayloadMatch | undefined {
   if (value !== undefined && (!isObject(value) || Array.isArray(value))) {
-    throw new TypeError(`${owner}: \`${key}\` maps JSONPaths to values; write ${key}: { '$.version': '1.0' }`);
+    throw new TypeError(
+      `${owner}: \`${key}\` maps JSONPaths to values; write ${key}: { '$.version': '1.0' }`,
+    );
   }
   return value;
 }
@@ -66,7 +76,11 @@ export interface WorkflowCompleteTrigger extends TriggerOptions {
 
 /** A workflow ended. */
 export function workflowComplete(
-  options: TriggerOptions & { readonly name?: string; readonly status?: OneOrMore<WorkflowState>; readonly source?: string } = {},
+  options: TriggerOptions & {
+    readonly name?: string;
+    readonly status?: OneOrMore<WorkflowState>;
+    readonly source?: string;
+  } = {},
 ): WorkflowCompleteTrigger {
   const { name, source, description } = options;
   const status = words('workflowComplete', 'status', options.status, RUN_STATES);
@@ -142,10 +156,18 @@ export function genericWebhook(options: GenericWebhookOptions): GenericWebhookTr
 function checkAuth(auth: WebhookAuth): void {
   const example = "{ method: 'hmac-sha256', secret: 'HOOK_KEY', signatureHeader: 'x-signature' }";
   if (auth.method !== 'hmac-sha256' && auth.method !== 'api-key') {
-    throw new TypeError(`genericWebhook: \`auth.method\` must be 'hmac-sha256' or 'api-key'; write auth: ${example}`);
+    throw new TypeError(
+      `genericWebhook: \`auth.method\` must be 'hmac-sha256' or 'api-key'; write auth: ${example}`,
+    );
   }
-  required('genericWebhook', 'auth.secret', auth.secret, `auth: ${example} (the name of a secret, not its value)`);
-  if (auth.method === 'hmac-sha256') required('genericWebhook', 'auth.signatureHeader', auth.signatureHeader, `auth: ${example}`);
+  required(
+    'genericWebhook',
+    'auth.secret',
+    auth.secret,
+    `auth: ${example} (the name of a secret, not its value)`,
+  );
+  if (auth.method === 'hmac-sha256')
+    required('genericWebhook', 'auth.signatureHeader', auth.signatureHeader, `auth: ${example}`);
 }
 
 /** Made by `lifecycle`. */
@@ -157,7 +179,10 @@ export interface LifecycleTrigger extends TriggerOptions {
 
 /** Something happened inside KiCI. */
 export function lifecycle(
-  options: TriggerOptions & { readonly events: OneOrMore<LifecycleEvent>; readonly sources?: OneOrMore<string> },
+  options: TriggerOptions & {
+    readonly events: OneOrMore<LifecycleEvent>;
+    readonly sources?: OneOrMore<string>;
+  },
 ): LifecycleTrigger {
   const events = words('lifecycle', 'events', options?.events, LIFECYCLE_EVENTS);
   return makeTrigger({

@@ -3,7 +3,16 @@
 import type { z } from 'zod';
 import { describeInputs, type InputSchemas } from '../inputs.js';
 import type { RuleContext } from '../types/context.js';
-import { type ForgeTriggerFields, type ForgeTriggerOptions, forgeFields, makeTrigger, type OneOrMore, required, strings, type TriggerOptions } from './common.js';
+import {
+  type ForgeTriggerFields,
+  type ForgeTriggerOptions,
+  forgeFields,
+  makeTrigger,
+  type OneOrMore,
+  required,
+  strings,
+  type TriggerOptions,
+} from './common.js';
 
 /** The values that input schemas give. */
 export type InputsOf<S extends InputSchemas> = { readonly [K in keyof S]: z.output<S[K]> };
@@ -21,7 +30,8 @@ export interface DispatchInputsHandle<S extends InputSchemas = InputSchemas> {
 /** Declares inputs: string, number, boolean, enum or literal, with optional, nullable, default and bounds. */
 export function defineDispatchInputs<const S extends InputSchemas>(map: S): DispatchInputsHandle<S> {
   describeInputs('defineDispatchInputs', map);
-  const read = (ctx: { readonly dispatchInputs?: unknown }): InputsOf<S> => (ctx.dispatchInputs ?? {}) as InputsOf<S>;
+  const read = (ctx: { readonly dispatchInputs?: unknown }): InputsOf<S> =>
+    (ctx.dispatchInputs ?? {}) as InputsOf<S>;
   return Object.freeze({ __kiciDispatchInputs: true as const, map, from: read, fromRule: read });
 }
 
@@ -74,7 +84,9 @@ export function schedule(options: ScheduleOptions): ScheduleTrigger {
   if (inputs !== undefined) {
     for (const [name, input] of Object.entries(describeInputs('schedule', inputs))) {
       if (input.optional || 'default' in input) continue;
-      throw new TypeError(`schedule: input '${name}' needs a value when nobody is there to give one; add .default(…) or .optional()`);
+      throw new TypeError(
+        `schedule: input '${name}' needs a value when nobody is there to give one; add .default(…) or .optional()`,
+      );
     }
   }
   return makeTrigger({ _tag: 'ScheduleTrigger', cron, timezone, description, inputs });

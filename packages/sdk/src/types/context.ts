@@ -121,7 +121,10 @@ export interface StepContext {
     save(spec: CacheSpec): Promise<void>;
   };
   readonly kici: KiciApi;
-  attestProvenance(options: { readonly subject: ProvenanceSubject; readonly audience?: string }): Promise<Provenance>;
+  attestProvenance(options: {
+    readonly subject: ProvenanceSubject;
+    readonly audience?: string;
+  }): Promise<Provenance>;
 }
 
 /** How things stand when a hook runs. */
@@ -172,4 +175,3 @@ export interface MatrixContext {
   readonly log: Logger;
   readonly env: Env;
 }
-

@@ -7,18 +7,38 @@ import { describeHooks, describeNeeds, describeRules, HOOK_KEYS, type NeedData }
 import { describeSteps, nameSteps } from './step.js';
 
 const DESCRIBED: ReadonlySet<string> = new Set([
-  ...['_tag', 'name', 'steps', 'run', 'result', 'needs', 'matrix', 'rules', 'environment', 'environments', 'env'],
+  ...[
+    '_tag',
+    'name',
+    'steps',
+    'run',
+    'result',
+    'needs',
+    'matrix',
+    'rules',
+    'environment',
+    'environments',
+    'env',
+  ],
   ...['concurrencyGroup', '_sourceLocation', ...HOOK_KEYS],
 ]);
 
 /** Describes a job. */
-export function describeJob(job: Readonly<Record<PropertyKey, unknown>>, workflow: WorkflowScope, handles: HandleTable): Record<string, unknown> {
+export function describeJob(
+  job: Readonly<Record<PropertyKey, unknown>>,
+  workflow: WorkflowScope,
+  handles: HandleTable,
+): Record<string, unknown> {
   const memoryName = String(job.name);
   const name = workflow.jobNames.get(memoryName) ?? memoryName;
   const owner = `job '${name}'`;
   const needs = describeNeeds(owner, job.needs, workflow.jobNames);
   const steps = Array.isArray(job.steps) ? (job.steps as readonly unknown[]) : [];
-  const scope: JobScope = { workflow, needs: job.needs === undefined ? undefined : needNames(needs), steps: nameSteps(steps) };
+  const scope: JobScope = {
+    workflow,
+    needs: job.needs === undefined ? undefined : needNames(needs),
+    steps: nameSteps(steps),
+  };
   const single = job.environment !== undefined;
   const environments = single ? [job.environment] : (listOf(job.environments) ?? []);
   const described: Record<string, unknown> = {
@@ -31,7 +51,8 @@ export function describeJob(job: Readonly<Record<PropertyKey, unknown>>, workflo
     environments: environments.map((environment) => toData(environment, handles, scope)),
     singleEnvironment: single,
     env: job.env === undefined ? undefined : toData(job.env, handles, scope),
-    concurrencyGroup: job.concurrencyGroup === undefined ? undefined : toData(job.concurrencyGroup, handles, scope),
+    concurrencyGroup:
+      job.concurrencyGroup === undefined ? undefined : toData(job.concurrencyGroup, handles, scope),
     hooks: describeHooks(job, handles, scope),
     options: restOf(job, DESCRIBED, handles, scope),
   };

@@ -13,10 +13,13 @@ const DESCRIBED: ReadonlySet<string> = new Set([
 ]);
 
 /** Describes all workflows that a module exports: default first, then by name. */
-export function describeModule(exports: Readonly<Record<string, unknown>>, handles: HandleTable): { readonly workflows: unknown[] } {
+export function describeModule(
+  exports: Readonly<Record<string, unknown>>,
+  handles: HandleTable,
+): { readonly workflows: unknown[] } {
   const workflows: unknown[] = [];
   const add = (value: unknown, name: string): void => {
-    if (hasTag(value, 'Workflow')) workflows.push(describeWorkflow(value as never, name, handles));
+    if (hasTag(value, 'Workflow')) workflows.push(describeWorkflow(value, name, handles));
   };
   const main = exports.default;
   if (Array.isArray(main)) main.forEach((value, index) => add(value, `#default[${index}]`));
@@ -31,7 +34,11 @@ function byCodeUnits(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function describeWorkflow(workflow: Readonly<Record<PropertyKey, unknown>>, exported: string, handles: HandleTable): unknown {
+function describeWorkflow(
+  workflow: Readonly<Record<PropertyKey, unknown>>,
+  exported: string,
+  handles: HandleTable,
+): unknown {
   const jobs = Array.isArray(workflow.jobs) ? (workflow.jobs as readonly unknown[]) : [];
   const scope: WorkflowScope = { name: String(workflow.name), jobNames: numberJobs(jobs) };
   const described: Record<string, unknown> = {
@@ -62,9 +69,13 @@ function numberJobs(jobs: readonly unknown[]): Map<string, string> {
 function describeEntry(job: unknown, index: number, workflow: WorkflowScope, handles: HandleTable): unknown {
   if (isObject(job)) return { kind: 'static', ...describeJob(job, workflow, handles) };
   if (typeof job !== 'function') {
-    throw new TypeError(`workflow '${workflow.name}': jobs[${index}] is no job; write job('name', { … }) or a generator function`);
+    throw new TypeError(
+      `workflow '${workflow.name}': jobs[${index}] is no job; write job('name', { … }) or a generator function`,
+    );
   }
-  const { [DYNAMIC_JOB_GROUP]: group, [DYNAMIC_JOB_NEEDS]: declared } = job as unknown as Readonly<Record<symbol, unknown>>;
+  const { [DYNAMIC_JOB_GROUP]: group, [DYNAMIC_JOB_NEEDS]: declared } = job as unknown as Readonly<
+    Record<symbol, unknown>
+  >;
   const owner = `dynamicJob '${String(group ?? index)}'`;
   const needs = declared === undefined ? undefined : describeNeeds(owner, declared, workflow.jobNames);
   const scope = { workflow, needs: needs && needNames(needs), steps: [] };
@@ -77,17 +88,25 @@ function describeEntry(job: unknown, index: number, workflow: WorkflowScope, han
 }
 
 /** Describes what a generator returned. */
-export function describeGenerated(jobs: unknown, workflow: WorkflowScope, handles: HandleTable): { readonly jobs: unknown[] } {
+export function describeGenerated(
+  jobs: unknown,
+  workflow: WorkflowScope,
+  handles: HandleTable,
+): { readonly jobs: unknown[] } {
   if (!Array.isArray(jobs)) {
-    throw new TypeError('a generator of jobs must return a list; write return [job(`shard-${i}`, { … })], or [] for no jobs');
+    throw new TypeError(
+      'a generator of jobs must return a list; write return [job(`shard-${i}`, { … })], or [] for no jobs',
+    );
   }
   const names = new Map(workflow.jobNames);
   for (const [name, number] of numberJobs(jobs)) names.set(name, number);
   const scope: WorkflowScope = { name: workflow.name, jobNames: names };
   return {
     jobs: jobs.map((job: unknown, index) => {
-      if (hasTag(job, 'Job')) return describeJob(job as never, scope, handles);
-      throw new TypeError(`a generator of jobs returned something else at index ${index}; write job('name', { … })`);
+      if (hasTag(job, 'Job')) return describeJob(job, scope, handles);
+      throw new TypeError(
+        `a generator of jobs returned something else at index ${index}; write job('name', { … })`,
+      );
     }),
   };
 }

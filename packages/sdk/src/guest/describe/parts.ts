@@ -8,10 +8,21 @@ import type { HandleTable, JobScope } from '../handles.js';
 import { restOf } from './data.js';
 
 /** Hooks of jobs; workflows have the first four, steps the first two. */
-export const HOOK_KEYS = ['onCancel', 'cleanup', 'onSuccess', 'onFailure', 'beforeStep', 'afterStep'] as const;
+export const HOOK_KEYS = [
+  'onCancel',
+  'cleanup',
+  'onSuccess',
+  'onFailure',
+  'beforeStep',
+  'afterStep',
+] as const;
 
 /** Describes the hooks that `source` has. */
-export function describeHooks(source: Readonly<Record<PropertyKey, unknown>>, handles: HandleTable, scope?: JobScope): Record<string, unknown> {
+export function describeHooks(
+  source: Readonly<Record<PropertyKey, unknown>>,
+  handles: HandleTable,
+  scope?: JobScope,
+): Record<string, unknown> {
   const hooks: Record<string, unknown> = {};
   for (const key of HOOK_KEYS) {
     const hook = source[key];
@@ -44,17 +55,25 @@ export interface NeedData {
 }
 
 /** Describes needs; names of jobs without a name become those of the lock file. */
-export function describeNeeds(owner: string, needs: unknown, jobNames: ReadonlyMap<string, string>): NeedData[] {
+export function describeNeeds(
+  owner: string,
+  needs: unknown,
+  jobNames: ReadonlyMap<string, string>,
+): NeedData[] {
   if (!Array.isArray(needs)) return [];
   return needs.map((need: unknown, index) => {
     if (typeof need === 'string') return { job: jobNames.get(need) ?? need, plain: true };
     if (isObject(need)) {
       const when = need.when === undefined ? {} : { when: need.when };
-      if (isDynamicGroupRef(need) || typeof need.group === 'string') return { group: String(need.group), ...when, plain: false };
+      if (isDynamicGroupRef(need) || typeof need.group === 'string')
+        return { group: String(need.group), ...when, plain: false };
       if (need._tag === 'Job') return { job: upstreamName(owner, String(need.name), jobNames), plain: true };
-      if (typeof need.name === 'string') return { job: jobNames.get(need.name) ?? need.name, ...when, plain: false };
+      if (typeof need.name === 'string')
+        return { job: jobNames.get(need.name) ?? need.name, ...when, plain: false };
     }
-    throw new TypeError(`${owner}: needs[${index}] is no job; write a job, its name, { name, when } or dynamicGroup('name')`);
+    throw new TypeError(
+      `${owner}: needs[${index}] is no job; write a job, its name, { name, when } or dynamicGroup('name')`,
+    );
   });
 }
 
@@ -63,7 +82,9 @@ const MADE_UP = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 function upstreamName(owner: string, name: string, jobNames: ReadonlyMap<string, string>): string {
   const known = jobNames.get(name);
   if (known === undefined && MADE_UP.test(name)) {
-    throw new Error(`${owner}: it needs a job without a name that is not in this workflow; add that job to \`jobs\``);
+    throw new Error(
+      `${owner}: it needs a job without a name that is not in this workflow; add that job to \`jobs\``,
+    );
   }
   return known ?? name;
 }

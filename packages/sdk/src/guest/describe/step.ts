@@ -24,7 +24,12 @@ export function nameSteps(steps: readonly unknown[]): (readonly [object, string]
 }
 
 /** Describes the entries of a job's `steps`; names come from `scope` in the same order. */
-export function describeSteps(owner: string, steps: readonly unknown[], handles: HandleTable, scope: JobScope): unknown[] {
+export function describeSteps(
+  owner: string,
+  steps: readonly unknown[],
+  handles: HandleTable,
+  scope: JobScope,
+): unknown[] {
   let next = 0;
   const one = (entry: unknown): Record<string, unknown> => {
     const name = scope.steps[next++]?.[1] ?? '';
@@ -43,13 +48,22 @@ export function describeSteps(owner: string, steps: readonly unknown[], handles:
   });
 }
 
-function describeStep(owner: string, entry: unknown, name: string, handles: HandleTable, scope: JobScope): Record<string, unknown> {
+function describeStep(
+  owner: string,
+  entry: unknown,
+  name: string,
+  handles: HandleTable,
+  scope: JobScope,
+): Record<string, unknown> {
   if (typeof entry === 'function') {
     return { name, bare: true, run: handles.add(entry, scope, { part: 'run', step: name }) };
   }
-  if (!isObject(entry)) throw new TypeError(`${owner}: a step is ${String(entry)}; write step('name', async (ctx) => { … })`);
-  const outputs = isObject(entry.outputs) && Object.keys(entry.outputs).length > 0 ? entry.outputs : undefined;
-  const ref = (fn: unknown, role?: StepRole): unknown => (typeof fn === 'function' ? handles.add(fn, scope, role) : undefined);
+  if (!isObject(entry))
+    throw new TypeError(`${owner}: a step is ${String(entry)}; write step('name', async (ctx) => { … })`);
+  const outputs =
+    isObject(entry.outputs) && Object.keys(entry.outputs).length > 0 ? entry.outputs : undefined;
+  const ref = (fn: unknown, role?: StepRole): unknown =>
+    typeof fn === 'function' ? handles.add(fn, scope, role) : undefined;
   const producer = (part: 'run' | 'whenInSync'): StepRole =>
     outputs ? { part, step: name, outputs: outputs as OutputSchemas } : { part, step: name };
   const retry = normalizeRetry(`step '${name}'`, entry.retry);
