@@ -21,6 +21,8 @@ const fixtures = readdirSync(join(root, 'test/fixtures'), { recursive: true }).f
   /[\\/]workflows[\\/].*\.ts$/.test(name),
 );
 const common = {
+  // Without the paths of tsconfig.json: `@kici-dev/sdk` is the bundle.
+  tsconfigRaw: {},
   absWorkingDir: root,
   bundle: true,
   format: 'esm',

@@ -20,7 +20,14 @@ let instances = 0;
 
 export interface Outcome {
   readonly value?: unknown;
-  readonly error?: { name: string; message: string; stack?: string; exitCode?: number; signal?: string; handle: number };
+  readonly error?: {
+    name: string;
+    message: string;
+    stack?: string;
+    exitCode?: number;
+    signal?: string;
+    handle: number;
+  };
 }
 
 /** Path of a bundled fixture. */
@@ -54,7 +61,8 @@ export class FakeHost {
   async start({ embedded = false } = {}): Promise<this> {
     const storage = new AsyncLocalStorage<number>();
     if (embedded) delete globals.__kiciAsync;
-    else globals.__kiciAsync = { run: (call, fn) => storage.run(call, fn), current: () => storage.getStore() };
+    else
+      globals.__kiciAsync = { run: (call, fn) => storage.run(call, fn), current: () => storage.getStore() };
     const ready = this.#frame('ready');
     globals.__kiciHost = { send: (json) => this.#take(JSON.parse(json) as Json), context: 0 };
     await import(`${pathToFileURL(join(packageRoot, 'dist/guest.js')).href}?n=${++instances}`);
@@ -62,22 +70,37 @@ export class FakeHost {
     return this;
   }
 
-  async load(entry: string, { mode = 'run', state = {} as Json } = {}): Promise<Outcome & { description: Json }> {
+  async load(
+    entry: string,
+    { mode = 'run', state = {} as Json } = {},
+  ): Promise<Outcome & { description: Json }> {
     const loaded = this.#frame('loaded');
     const failed = this.#frame('failed');
-    this.send({ type: 'load', entry: entry.startsWith('data:') ? entry : pathToFileURL(entry).href, root: this.root, mode, state });
+    this.send({
+      type: 'load',
+      entry: entry.startsWith('data:') ? entry : pathToFileURL(entry).href,
+      root: this.root,
+      mode,
+      state,
+    });
     return (await Promise.race([loaded, failed])) as unknown as Outcome & { description: Json };
   }
 
   /** Loads a module given as text; `sdk` is in scope. */
   loadText(body: string, options: { mode?: string; state?: Json } = {}): ReturnType<FakeHost['load']> {
     const sdk = pathToFileURL(join(packageRoot, 'dist/sdk.js')).href;
-    const names = 'workflow, job, step, parallel, push, dynamicJob, dynamicGroup, checkStep, rule, skip, z, waitFor, SecretNotFoundError';
+    const names =
+      'workflow, job, step, parallel, push, dynamicJob, dynamicGroup, checkStep, rule, skip, z, waitFor, SecretNotFoundError';
     const text = `import { ${names} } from ${JSON.stringify(sdk)};\n${body}\n// ${++instances}`;
     return this.load(`data:text/javascript,${encodeURIComponent(text)}`, options);
   }
 
-  begin(fn: unknown, kind: string, data: unknown = {}, args: unknown[] = []): { call: number; outcome: Promise<Outcome> } {
+  begin(
+    fn: unknown,
+    kind: string,
+    data: unknown = {},
+    args: unknown[] = [],
+  ): { call: number; outcome: Promise<Outcome> } {
     const call = this.#nextCall++;
     const outcome = Promise.race([this.#frame(`returned:${call}`), this.#frame(`threw:${call}`)]);
     this.send({ type: 'call', call, fn: (fn as { $fn: number }).$fn, kind, data, args });
@@ -113,7 +136,17 @@ export class FakeHost {
     this.#waiting.get(key)?.(frame);
   }
 
-  async #answer({ call, request, method, params }: { call: number; request: number; method: string; params: Json }): Promise<void> {
+  async #answer({
+    call,
+    request,
+    method,
+    params,
+  }: {
+    call: number;
+    request: number;
+    method: string;
+    params: Json;
+  }): Promise<void> {
     this.requests.push({ method, params, call });
     await Promise.resolve();
     try {
@@ -132,11 +165,15 @@ export class FakeHost {
     this.commands.push(params);
     const start = Date.now();
     return new Promise((resolve, reject) => {
-      const child = spawn(params.shell as string, ['-c', `${String(params.prefix)}${String(params.command)}`], {
-        cwd: (params.cwd as string | undefined) ?? this.root,
-        env: (params.env as NodeJS.ProcessEnv | undefined) ?? process.env,
-        detached: true,
-      });
+      const child = spawn(
+        params.shell as string,
+        ['-c', `${String(params.prefix)}${String(params.command)}`],
+        {
+          cwd: (params.cwd as string | undefined) ?? this.root,
+          env: (params.env as NodeJS.ProcessEnv | undefined) ?? process.env,
+          detached: true,
+        },
+      );
       this.#running.set(request, child);
       const chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[], all: [] as Buffer[] };
       for (const stream of ['stdout', 'stderr'] as const) {
@@ -152,9 +189,13 @@ export class FakeHost {
           ? undefined
           : setTimeout(() => {
               timedOut = true;
-              process.kill(-(child.pid as number), (params.timeoutSignal as NodeJS.Signals | undefined) ?? 'SIGTERM');
+              process.kill(
+                -(child.pid as number),
+                (params.timeoutSignal as NodeJS.Signals | undefined) ?? 'SIGTERM',
+              );
             }, params.timeoutMs as number);
-      if (params.inputBase64 !== undefined) child.stdin.write(Buffer.from(params.inputBase64 as string, 'base64'));
+      if (params.inputBase64 !== undefined)
+        child.stdin.write(Buffer.from(params.inputBase64 as string, 'base64'));
       child.stdin.end(params.input as string | undefined);
       child.stdin.on('error', () => {});
       child.on('error', reject);
@@ -170,7 +211,9 @@ export class FakeHost {
           all: text('all'),
           durationMs: Date.now() - start,
           timedOut,
-          ...(params.encoding === 'base64' ? { stdoutBase64: Buffer.concat(chunks.stdout).toString('base64') } : {}),
+          ...(params.encoding === 'base64'
+            ? { stdoutBase64: Buffer.concat(chunks.stdout).toString('base64') }
+            : {}),
         });
       });
     });

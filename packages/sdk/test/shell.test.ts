@@ -9,7 +9,9 @@ import { FakeHost, stepsOf } from './fake-host.js';
 /** Runs `body` as a step and gives what it returns. */
 async function step<T>(body: ($: Shell) => T | Promise<T>): Promise<{ host: FakeHost; value: T }> {
   const host = await new FakeHost().start();
-  const loaded = await host.loadText(`export default workflow('w', { jobs: [job('j', { runsOn: 'x', run: (ctx) => globalThis.__body(ctx.$) })] });`);
+  const loaded = await host.loadText(
+    `export default workflow('w', { jobs: [job('j', { runsOn: 'x', run: (ctx) => globalThis.__body(ctx.$) })] });`,
+  );
   let value: T | undefined;
   (globalThis as { __body?: unknown }).__body = async ($: Shell) => {
     value = await body($);
@@ -30,7 +32,27 @@ const failure = async (promise: PromiseLike<unknown>): Promise<Output> => {
 };
 
 test('arguments arrive exactly as they are', async () => {
-  const nasty = ['a b', "c'd", '', '$HOME', '`id`', '"', '\\', 'a\nb', '\t', '*', '~', '--flag=x', 'ü€😀', "'\\''", '!x', '#no', '\r', ';rm', '$(id)'];
+  const nasty = [
+    'a b',
+    "c'd",
+    '',
+    '$HOME',
+    '`id`',
+    '"',
+    '\\',
+    'a\nb',
+    '\t',
+    '*',
+    '~',
+    '--flag=x',
+    'ü€😀',
+    "'\\''",
+    '!x',
+    '#no',
+    '\r',
+    ';rm',
+    '$(id)',
+  ];
   const { value } = await step(async ($) => (await $`printf '%s\\0' ${nasty}`).stdout);
   assert.deepEqual(value.split('\0').slice(0, -1), nasty);
 });
@@ -76,7 +98,10 @@ test('a failure tells the exit code, what the command said and where the author 
 });
 
 test('a failed step carries the exit code of its command', async () => {
-  await assert.rejects(step(($) => $`exit 9`), (error: Error & { exitCode?: number }) => error.exitCode === 9);
+  await assert.rejects(
+    step(($) => $`exit 9`),
+    (error: Error & { exitCode?: number }) => error.exitCode === 9,
+  );
 });
 
 test('nothrow gives the failure as a value; a list names the codes that are fine', async () => {
@@ -170,7 +195,10 @@ test('a command that has already run can be piped, and output can go to a file o
 test('options: directory, environment, input, prefix, shell, quiet', async () => {
   const { host } = await step(async ($) => {
     assert.equal((await $({ cwd: '/' })`pwd`).stdout, '/\n');
-    assert.equal((await $({ env: { PATH: process.env.PATH, ONLY: 'me', GONE: undefined } })`echo $ONLY`).stdout, 'me\n');
+    assert.equal(
+      (await $({ env: { PATH: process.env.PATH, ONLY: 'me', GONE: undefined } })`echo $ONLY`).stdout,
+      'me\n',
+    );
     assert.equal((await $({ input: 'line\n' })`cat`).stdout, 'line\n');
     assert.equal((await $({ input: await $`echo again` })`cat`).stdout, 'again\n');
     assert.equal((await $({ prefix: 'X=1;', postfix: ' | cat' })`echo $X`).stdout, '1\n');
@@ -247,7 +275,10 @@ test('commands run at the same time', async () => {
   await step(async ($) => {
     const start = Date.now();
     const outputs = await Promise.all([$`sleep 0.3; echo a`, $`sleep 0.3; echo b`, $`sleep 0.3; echo c`]);
-    assert.deepEqual(outputs.map((output) => output.stdout.trim()), ['a', 'b', 'c']);
+    assert.deepEqual(
+      outputs.map((output) => output.stdout.trim()),
+      ['a', 'b', 'c'],
+    );
     assert.ok(Date.now() - start < 800);
   });
 });

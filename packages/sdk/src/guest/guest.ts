@@ -138,6 +138,8 @@ export class Guest {
     const secretKeys = kind === 'step' || kind === 'hook' ? await this.#keysOfSecrets(call, loaded) : [];
     const { root, outputs } = loaded;
     const argument = buildArgument(kind, call, handle, merged, { root, outputs, secretKeys });
+    // The wait for the secrets' names may have ended in another call's frame.
+    resumeCall(call.id);
     const value = await handle.fn(argument, ...more);
     if (kind === 'generator') return describeGenerated(value, workflowOf(handle), loaded.handles);
     if (kind === 'rule') return Boolean(value);
