@@ -141,6 +141,24 @@ pub struct RegisterAck {
     /// A bound job follows; absent means no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending_dispatch: bool,
+    /// What this orchestrator can do beyond v0.1.24, e.g. [`RegisterAck::NO_RATE_LIMIT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+impl RegisterAck {
+    /// The orchestrator never drops messages; it stops reading the socket instead. Without this
+    /// feature an agent paces its log frames below the rate limit of v0.1.24.
+    pub const NO_RATE_LIMIT: &'static str = "no-rate-limit";
+    /// Jobs in flight are reconciled before `register.ack` is sent, so a terminal status may follow at
+    /// once. Without it an agent waits half a second with the status of a job that it took along.
+    pub const RECONCILED: &'static str = "reconciled";
+
+    /// Whether the orchestrator announced `feature`.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
 }
 
 /// `config.ack`: the agent's answer to `register.ack`.

@@ -1,0 +1,56 @@
+//! Processes of a job whose job process died: they come to the agent, because it is their *subreaper*.
+//!
+//! A healthy job process ends its own tree (`kici_exec`); this is for the one that was killed.
+
+use std::collections::HashSet;
+
+/// Makes orphaned descendants children of this process, so that they can be found and ended.
+pub fn become_subreaper() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
+        tracing::warn!(%error, "orphans of a killed job will not be found");
+    }
+}
+
+/// Kills every child of this process that is not in `known`, and their children as they follow.
+#[cfg(target_os = "linux")]
+pub(super) fn kill_except(known: &HashSet<i32>) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::unistd::{Pid, getpid};
+
+    // Children of a killed orphan become ours in turn; a fork bomb must not keep us here.
+    for _ in 0..100 {
+        let orphans: Vec<i32> =
+            children(getpid().as_raw()).into_iter().filter(|pid| !known.contains(pid)).collect();
+        if orphans.is_empty() {
+            return;
+        }
+        for pid in orphans.into_iter().map(Pid::from_raw) {
+            // Both fail for a process that is gone, which is what we want.
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+        }
+        std::thread::yield_now();
+    }
+    tracing::warn!("a killed job keeps starting processes");
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn kill_except(_known: &HashSet<i32>) {}
+
+#[cfg(target_os = "linux")]
+fn children(parent: i32) -> Vec<i32> {
+    let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
+    folder
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| parent_of(*pid) == Some(parent))
+        .collect()
+}
+
+/// Fields after the name, which may itself hold spaces and brackets: state, parent, …
+#[cfg(target_os = "linux")]
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,125 @@
+//! The agent's own log on standard output: one JSON object or one readable line per event.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::{LogFormat, LogLevel};
+
+/// Starts logging on standard output. A second call changes nothing.
+pub fn start(level: LogLevel, format: LogFormat) {
+    start_on(level, format, std::io::stdout().is_terminal(), std::io::stdout);
+}
+
+/// The same on standard error, for a job process.
+pub(crate) fn start_on_stderr(level: LogLevel, format: LogFormat) {
+    start_on(level, format, std::io::stderr().is_terminal(), std::io::stderr);
+}
+
+fn start_on<W>(level: LogLevel, format: LogFormat, is_terminal: bool, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let json = match format {
+        LogFormat::Auto => !is_terminal,
+        LogFormat::Plain => false,
+        LogFormat::Json => true,
+    };
+    let builder =
+        tracing_subscriber::fmt().with_max_level(level).with_ansi(is_terminal).with_writer(writer);
+    // Fails only when a subscriber is set already, as in tests that start several agents.
+    let _ = if json {
+        builder.event_format(JsonLine).try_init()
+    } else {
+        builder.with_target(false).try_init()
+    };
+}
+
+/// Now, as `2026-11-21T00:12:03.813Z`.
+pub(crate) fn timestamp() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields(Map::new());
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            Level::INFO => "info",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
+        };
+        fields.set("level", level);
+        event.record(&mut fields);
+        fields.set("service", "agent");
+        fields.set("timestamp", timestamp());
+        writeln!(writer, "{}", Value::Object(fields.0))
+    }
+}
+
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// `run.id` in the code is `runId` in the log, as it has always been.
+    fn set(&mut self, name: &str, value: impl Into<Value>) {
+        let mut key = String::with_capacity(name.len());
+        let mut upper = false;
+        for character in name.trim_start_matches("r#").chars() {
+            if character == '.' {
+                upper = true;
+            } else if std::mem::take(&mut upper) {
+                key.extend(character.to_uppercase());
+            } else {
+                key.push(character);
+            }
+        }
+        self.0.insert(key, value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), value);
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field.name(), value);
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field.name(), value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field.name(), value);
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field.name(), value);
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field.name(), format!("{value:?}"));
+    }
+}
