@@ -159,7 +159,12 @@ async fn the_environment_is_the_jobs_own() {
         ],
     );
     for kind in BOTH {
-        assert_eq!(repo.run(kind).await.unwrap(), Some(json!(["moin", null, "5", true])), "{kind}");
+        let started = repo.start(kind).await.unwrap();
+        let value = started.call(0, json!(null)).outcome().await.unwrap();
+        assert_eq!(value, Some(json!(["moin", null, "5", true])), "{kind}");
+        // The host learns what the author changed, and nothing else.
+        assert_eq!(started.host.env(), [("NUMBER".to_owned(), json!("5"))], "{kind}");
+        started.engine.stop().await;
     }
 }
 

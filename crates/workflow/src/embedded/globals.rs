@@ -12,8 +12,11 @@ use llrt_modules as llrt;
 use rquickjs::prelude::Func;
 use rquickjs::{Ctx, Exception, Function, Object, Result};
 
+use super::files::throw_system_error;
 use super::loader::Shelf;
 use super::meter::Usage;
+use super::natives;
+use super::pulse::Pulse;
 use crate::session::End;
 
 /// When the next timer is due.
@@ -31,6 +34,7 @@ pub(crate) struct Parts {
     pub(crate) shelf: Rc<Shelf>,
     pub(crate) alarm: Rc<Alarm>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) pulse: Pulse,
 }
 
 /// Installs everything and gives `__kiciHost`.
@@ -49,11 +53,14 @@ pub(crate) fn install<'js>(ctx: &Ctx<'js>, parts: &Parts) -> Result<Object<'js>>
 
     let host = Object::new(ctx.clone())?;
     host.set("context", 0)?;
-    natives(&host, parts)?;
+    engine_functions(&host, parts)?;
+    natives::install(&host, &parts.shelf, &parts.pulse)?;
     let facts = facts(ctx)?;
     script(ctx, "kici:timers.js", include_str!("js/timers.js"))?.call::<_, ()>((host.clone(),))?;
     script(ctx, "kici:process.js", include_str!("js/process.js"))?
         .call::<_, ()>((host.clone(), facts))?;
+    script(ctx, "kici:globals.js", include_str!("js/globals.js"))?
+        .call::<_, ()>((host.clone(),))?;
     ctx.globals().set("__kiciHost", host.clone())?;
     Ok(host)
 }
@@ -64,7 +71,7 @@ fn script<'js>(ctx: &Ctx<'js>, name: &str, source: &str) -> Result<Function<'js>
     ctx.eval_with_options(source, options)
 }
 
-fn natives(host: &Object<'_>, parts: &Parts) -> Result<()> {
+fn engine_functions(host: &Object<'_>, parts: &Parts) -> Result<()> {
     let origin = Instant::now();
     let millis = move || origin.elapsed().as_secs_f64() * 1000.0;
     host.set("now", Func::from(millis))?;
@@ -109,15 +116,17 @@ fn natives(host: &Object<'_>, parts: &Parts) -> Result<()> {
     host.set(
         "cwd",
         Func::from(|ctx: Ctx<'_>| {
-            let dir = std::env::current_dir().map_err(|error| throw_io(&ctx, "getcwd", &error))?;
+            let dir = std::env::current_dir()
+                .map_err(|error| throw_system_error(&ctx, &error, "getcwd", "", None))?;
             Ok::<_, rquickjs::Error>(dir.to_string_lossy().into_owned())
         }),
     )?;
     host.set(
         "chdir",
         Func::from(|ctx: Ctx<'_>, dir: String| {
-            super::directory::enter(std::path::Path::new(&dir))
-                .map_err(|error| throw_io(&ctx, "chdir", &error))
+            super::directory::enter(std::path::Path::new(&dir)).map_err(|error| {
+                throw_system_error(&ctx, &error, "chdir", &format!("'{dir}'"), Some(&dir))
+            })
         }),
     )?;
     host.set("kill", Func::from(kill))
@@ -170,9 +179,5 @@ fn kill(ctx: Ctx<'_>, pid: f64, signal: String) -> Result<()> {
         return Err(Exception::throw_type(&ctx, "the process id must be an integer"));
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(target), signal)
-        .map_err(|error| throw_io(&ctx, "kill", &error.into()))
-}
-
-fn throw_io(ctx: &Ctx<'_>, call: &str, error: &std::io::Error) -> rquickjs::Error {
-    Exception::throw_message(ctx, &format!("{call}: {error}"))
+        .map_err(|error| throw_system_error(&ctx, &error.into(), "kill", "", None))
 }

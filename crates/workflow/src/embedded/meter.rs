@@ -3,8 +3,9 @@
 //! QuickJS has a limit of its own, but an author can catch the error it throws and go on. The meter
 //! remembers that the limit was hit, and the engine's interrupt handler then ends the runtime for good.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rquickjs::allocator::{Allocator, RustAllocator};
 
@@ -14,6 +15,9 @@ pub(crate) struct Usage {
     used: AtomicUsize,
     limit: AtomicUsize,
     exceeded: AtomicBool,
+    /// Nothing is given out after this time, nor after the limit was hit once.
+    strict: Mutex<Option<Instant>>,
+    is_strict: AtomicBool,
 }
 
 impl Usage {
@@ -22,6 +26,8 @@ impl Usage {
             used: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
             exceeded: AtomicBool::new(false),
+            strict: Mutex::new(None),
+            is_strict: AtomicBool::new(false),
         })
     }
 
@@ -38,12 +44,30 @@ impl Usage {
         self.exceeded.load(Ordering::Relaxed)
     }
 
+    /// Gives nothing out any more once the limit was hit or the time is over. QuickJS checks a deadline
+    /// only every few thousand operations, and one operation can be long: those that allocate fail here.
+    pub(crate) fn set_strict(&self, deadline: Option<Instant>) {
+        *self.strict.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+        self.is_strict.store(deadline.is_some(), Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        if !self.is_strict.load(Ordering::Relaxed) {
+            return false;
+        }
+        let deadline = *self.strict.lock().unwrap_or_else(PoisonError::into_inner);
+        self.exceeded() || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Bytes in use.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
     fn allows(&self, more: usize) -> bool {
+        if self.is_over() {
+            return false;
+        }
         let wanted = self.used.load(Ordering::Relaxed).saturating_add(more);
         let allowed = wanted <= self.limit.load(Ordering::Relaxed);
         if !allowed {

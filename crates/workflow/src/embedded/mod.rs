@@ -4,9 +4,13 @@
 //! point into TypeScript; `meter` and the interrupt handler in `thread` hold it to its limits.
 
 mod directory;
+mod files;
 mod globals;
 mod loader;
-mod meter;
+pub(crate) mod meter;
+mod natives;
+mod processes;
+mod pulse;
 mod rejections;
 mod thread;
 mod trace;

@@ -7,9 +7,8 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rquickjs::function::This;
 use rquickjs::{AsyncContext, AsyncRuntime, CatchResultExt, Ctx, Function, Module, Object};
@@ -18,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::globals::{self, Alarm, Parts};
 use super::loader::{GUEST, Job, Modules, Names, Shelf};
 use super::meter::{Meter, Usage};
+use super::pulse::Pulse;
 use super::rejections::Rejections;
 use super::{directory, trace};
 use crate::bundles;
@@ -38,31 +38,6 @@ pub(crate) struct Order {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) entry: String,
     pub(crate) memory: usize,
-}
-
-/// When the thread last came back from doing nothing: JavaScript that runs since then has not paused.
-#[derive(Clone)]
-struct Pulse {
-    origin: Instant,
-    last_ms: Arc<AtomicU64>,
-}
-
-impl Pulse {
-    fn new() -> Self {
-        Self { origin: Instant::now(), last_ms: Arc::default() }
-    }
-
-    fn beat(&self) {
-        self.last_ms.store(self.now_ms(), Ordering::Relaxed);
-    }
-
-    fn busy(&self) -> Duration {
-        Duration::from_millis(self.now_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
 }
 
 /// The thread's main function.
@@ -123,15 +98,16 @@ impl Prepared {
         let context = AsyncContext::full(&runtime).await.map_err(fail)?;
         let alarm = Rc::new(Alarm::default());
         let prepared = Self { context, runtime, shelf, alarm, usage, rejections };
-        prepared.load_guest().await?;
+        prepared.load_guest(pulse).await?;
         Ok(prepared)
     }
 
-    async fn load_guest(&self) -> Result<(), String> {
+    async fn load_guest(&self, pulse: &Pulse) -> Result<(), String> {
         let parts = Parts {
             shelf: Rc::clone(&self.shelf),
             alarm: Rc::clone(&self.alarm),
             usage: Arc::clone(&self.usage),
+            pulse: pulse.clone(),
         };
         rquickjs::async_with!(self.context => |ctx| {
             let describe = |error: rquickjs::CaughtError<'_>| format!("the guest did not load ({error})");

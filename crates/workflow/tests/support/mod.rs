@@ -131,15 +131,23 @@ impl Started {
     }
 }
 
-/// A host that knows the method `double` and keeps every notice.
+/// A host that knows the methods `double` and `env.set`, and keeps what it is told.
 #[derive(Default)]
-pub(crate) struct Notes(Mutex<Vec<(CallId, Value)>>);
+pub(crate) struct Notes {
+    notices: Mutex<Vec<(CallId, Value)>>,
+    env: Mutex<Vec<(String, Value)>>,
+}
 
 impl Notes {
     /// All log texts so far, joined.
     pub(crate) fn text(&self) -> String {
-        let notes = self.0.lock().unwrap();
-        notes.iter().filter_map(|(_, params)| params["text"].as_str()).collect()
+        let notices = self.notices.lock().unwrap();
+        notices.iter().filter_map(|(_, params)| params["text"].as_str()).collect()
+    }
+
+    /// The variables that author code has set.
+    pub(crate) fn env(&self) -> Vec<(String, Value)> {
+        self.env.lock().unwrap().clone()
     }
 
     /// Waits until the log contains `wanted`.
@@ -157,10 +165,17 @@ impl Notes {
 
 impl Host for Notes {
     fn request(&self, _call: CallId, method: &str, params: Value, _push: Push) -> HostAnswer {
+        if method == "env.set" {
+            self.env
+                .lock()
+                .unwrap()
+                .push((params["key"].as_str().unwrap().to_owned(), params["value"].clone()));
+        }
         let method = method.to_owned();
         Box::pin(async move {
             match method.as_str() {
                 "double" => Ok(json!(params.as_f64().unwrap() * 2.0)),
+                "env.set" => Ok(Value::Null),
                 other => Err(HostError {
                     name: "Error".into(),
                     message: format!("the host has no method {other}"),
@@ -171,6 +186,6 @@ impl Host for Notes {
     }
 
     fn notify(&self, call: CallId, _method: &str, params: Value) {
-        self.0.lock().unwrap().push((call, params));
+        self.notices.lock().unwrap().push((call, params));
     }
 }

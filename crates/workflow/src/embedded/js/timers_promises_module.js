@@ -1,5 +1,5 @@
 const timers = globalThis;
-const abortError = (signal) => new DOMException('The operation was aborted', { name: 'AbortError', cause: signal.reason });
+const abortError = (signal) => new DOMException('The operation was aborted', 'AbortError');
 
 const waiting = (start, stop, value, options) =>
   new Promise((resolve, reject) => {
