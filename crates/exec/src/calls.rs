@@ -109,7 +109,7 @@ impl Caller {
                 kind: function.kind,
                 data: function.data,
                 args: function.args,
-                budget: bounds.limit,
+                budget: bounds.limit + LAST_WORDS / 2,
             });
             open.insert(running.id(), entry);
             running
@@ -137,7 +137,12 @@ impl Caller {
                 aborter.abort("the time limit is over");
                 stop.term.cancel();
                 tokio::select! {
-                    _late = &mut outcome => {}
+                    // An endless loop. The engine says more about it than "timed out".
+                    late = &mut outcome => {
+                        if let Err(CallError::Limit { what }) = late {
+                            scope.note(&what);
+                        }
+                    }
                     () = stop.kill.cancelled() => {}
                     () = without_commands(scope, bounds.grace) => {}
                 }

@@ -63,7 +63,12 @@ impl Try<'_> {
                 .await
                 .map(|output| Attempt::Done { output, found: Found::default() }),
         };
-        result.unwrap_or_else(|failure| self.failed(failure))
+        match result {
+            // It returned, but not before it was told to stop: nobody knows how far it got.
+            Ok(_) if self.stop.term.is_cancelled() => Attempt::Stopped,
+            Ok(attempt) => attempt,
+            Err(failure) => self.failed(failure),
+        }
     }
 
     async fn check_then_run(

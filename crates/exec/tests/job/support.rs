@@ -286,7 +286,8 @@ pub fn process_exists(text: &str) -> bool {
 
 /// The engines that this machine has. Says so when one is missing.
 pub fn engines() -> Vec<EngineWish> {
-    let node = std::process::Command::new("node").arg("--version").output();
+    let node = std::env::var_os("KICI_NODE").unwrap_or_else(|| "node".into());
+    let node = Command::new(node).arg("--version").output();
     let major = node.ok().and_then(|output| {
         let text = String::from_utf8(output.stdout).ok()?;
         text.trim().trim_start_matches('v').split('.').next()?.parse::<u32>().ok()
@@ -294,7 +295,9 @@ pub fn engines() -> Vec<EngineWish> {
     match major {
         Some(24..) => vec![EngineWish::Embedded, EngineWish::Node],
         other => {
-            eprintln!("SKIPPED for the Node engine: Node.js 24 is not on the PATH ({other:?})");
+            eprintln!(
+                "SKIPPED for the Node engine: Node.js 24 is neither KICI_NODE nor on the PATH (found: {other:?})"
+            );
             vec![EngineWish::Embedded]
         }
     }
