@@ -20,7 +20,10 @@ impl Client {
     }
 
     /// The agent tokens that work; `kind` is `static` or `ephemeral`.
-    pub async fn agent_token_list(&self, kind: Option<&str>) -> Result<AgentTokenList, ClientError> {
+    pub async fn agent_token_list(
+        &self,
+        kind: Option<&str>,
+    ) -> Result<AgentTokenList, ClientError> {
         self.get(&AGENT_TOKENS, &[("type", kind)]).await
     }
 

@@ -44,7 +44,10 @@ pub struct DeliveriesQuery {
 
 impl Client {
     /// A page of deliveries, newest first.
-    pub async fn delivery_list(&self, query: &DeliveriesQuery) -> Result<DeliveryList, ClientError> {
+    pub async fn delivery_list(
+        &self,
+        query: &DeliveriesQuery,
+    ) -> Result<DeliveryList, ClientError> {
         self.get(&["api", "v1", "admin", "event-log"], query).await
     }
 

@@ -6,7 +6,9 @@ use kici_protocol::http::error::ErrorBody;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The address is no URL.
-    #[error("{url:?} is no address of an orchestrator: expected something like http://localhost:4000")]
+    #[error(
+        "{url:?} is no address of an orchestrator: expected something like http://localhost:4000"
+    )]
     Address {
         /// What was given.
         url: String,
@@ -86,7 +88,9 @@ impl ClientError {
         match self {
             ClientError::Unreachable { .. } | ClientError::Broken { .. } => true,
             ClientError::Refused { status, .. } => matches!(status, 429 | 502 | 503 | 504),
-            ClientError::Address { .. } | ClientError::Token | ClientError::Unreadable { .. } => false,
+            ClientError::Address { .. } | ClientError::Token | ClientError::Unreadable { .. } => {
+                false
+            }
         }
     }
 }

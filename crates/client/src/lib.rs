@@ -16,9 +16,9 @@ mod sources;
 mod tokens;
 mod webhook;
 
+pub use deliveries::DeliveriesQuery;
 pub use error::ClientError;
 pub use follow::Follow;
 pub use request::Client;
 pub use runs::RunsQuery;
-pub use deliveries::DeliveriesQuery;
 pub use webhook::Delivery;

@@ -1,0 +1,170 @@
+//! `kici-admin runs logs`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use kici_client::Client;
+use kici_client::live::{LiveView, printable};
+use kici_model::ids::RunId;
+use kici_protocol::http::follow::RunEvent;
+use kici_protocol::http::runs::{JobView, LogLine, StepView};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+
+/// Lines of one answer.
+const PAGE: u32 = 2000;
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The run's id.
+    run: RunId,
+    /// Only this job, by name or id.
+    #[arg(long, value_name = "NAME|ID")]
+    job: Option<String>,
+    /// Only this step, by its number.
+    #[arg(long, value_name = "N")]
+    step: Option<i32>,
+    /// Go on until the run ends, and show jobs and steps as they start and end.
+    #[arg(long, short)]
+    follow: bool,
+    /// End with the run's result: 0 success, 1 failed, 2 cancelled, 3 not ended yet.
+    #[arg(long)]
+    exit_status: bool,
+}
+
+impl Logs {
+    pub(super) async fn run(self, context: &mut Context) -> Result<ExitCode> {
+        let client = context.client()?;
+        let status = match self.follow {
+            true => self.follow(context, &client).await?,
+            false => self.stored(context, &client).await?,
+        };
+        Ok(match (self.exit_status, status.as_str()) {
+            (false, _) | (true, "success") => ExitCode::SUCCESS,
+            (true, "failed") => ExitCode::from(1),
+            (true, "cancelled") => ExitCode::from(2),
+            (true, _) => ExitCode::from(3),
+        })
+    }
+
+    /// What is stored by now; gives the run's status.
+    async fn stored(&self, context: &mut Context, client: &Client) -> Result<String> {
+        let status = client.run_get(self.run).await?.run.run.status;
+        let jobs = client.run_jobs(self.run, true).await?.jobs;
+        let jobs: Vec<JobView> = jobs.into_iter().filter(|job| self.wants_job(job)).collect();
+        if jobs.is_empty()
+            && let Some(job) = &self.job
+        {
+            bail!("run {} has no job {job:?}", self.run);
+        }
+        let mut document = Vec::new();
+        let mut shown = 0;
+        for job in &jobs {
+            for step in job.steps.iter().flatten().filter(|step| self.wants_step(step.step_index)) {
+                shown += self.step(context, client, job, step, &mut document).await?;
+            }
+        }
+        if !context.out.json(&json!({ "runId": self.run, "steps": document }))? && shown == 0 {
+            context.out.line("No log lines found.")?;
+        }
+        Ok(status)
+    }
+
+    /// Prints, or collects, the lines of one step; gives their number.
+    async fn step(
+        &self,
+        context: &mut Context,
+        client: &Client,
+        job: &JobView,
+        step: &StepView,
+        document: &mut Vec<Value>,
+    ) -> Result<usize> {
+        let mut lines = Vec::new();
+        let mut shown = 0;
+        let mut cursor = Some(0);
+        while let Some(from) = cursor {
+            let page = client.step_logs(self.run, job.job_id, step.step_index, from, PAGE).await?;
+            for line in page.lines {
+                let line = parsed(&line.value);
+                shown += 1;
+                if context.out.is_json() {
+                    lines.push(line);
+                    continue;
+                }
+                let colour = context.out.colour();
+                let place = format!("{} › {}", job.job_name, step.step_name);
+                let text = printable(&line.msg, colour);
+                context.out.line(&format!("{} │ {text}", printable(&place, false)))?;
+            }
+            // A page that did not move on would be asked for for ever.
+            cursor = page.next_cursor.filter(|next| *next > from);
+        }
+        document.push(json!({
+            "jobId": job.job_id,
+            "jobName": job.job_name,
+            "stepIndex": step.step_index,
+            "stepName": step.step_name,
+            "lines": lines,
+        }));
+        Ok(shown)
+    }
+
+    /// Events until the run ends; gives its status.
+    async fn follow(&self, context: &mut Context, client: &Client) -> Result<String> {
+        let mut follow = client.run_follow(self.run);
+        let mut view = LiveView::new(context.out.colour());
+        let mut status = String::new();
+        while let Some(event) = follow.next().await? {
+            if let RunEvent::Ended { status: ended } = &event {
+                status.clone_from(ended);
+            }
+            if !self.wants(&event) {
+                continue;
+            }
+            if context.out.is_json() {
+                context.out.line(&serde_json::to_string(&event)?)?;
+                continue;
+            }
+            for line in view.lines(&event) {
+                context.out.line(&line)?;
+            }
+        }
+        Ok(status)
+    }
+
+    fn wants(&self, event: &RunEvent) -> bool {
+        match event {
+            RunEvent::Run { .. } | RunEvent::Ended { .. } => true,
+            RunEvent::Job { job } => self.wants_job(job),
+            RunEvent::Log { job_id, job_name, step_index, .. } => {
+                self.wants_step(*step_index)
+                    && self
+                        .job
+                        .as_ref()
+                        .is_none_or(|job| job == job_name || *job == job_id.to_string())
+            }
+        }
+    }
+
+    fn wants_job(&self, job: &JobView) -> bool {
+        self.job
+            .as_ref()
+            .is_none_or(|name| *name == job.job_name || *name == job.job_id.to_string())
+    }
+
+    fn wants_step(&self, index: i32) -> bool {
+        self.step.is_none_or(|step| step == index)
+    }
+}
+
+/// A stored line; one that is no JSON is text.
+fn parsed(line: &str) -> LogLine {
+    serde_json::from_str(line).unwrap_or_else(|_| LogLine {
+        ts: String::new(),
+        level: "stdout".into(),
+        msg: line.to_owned(),
+        meta: None,
+    })
+}

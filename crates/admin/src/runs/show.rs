@@ -1,0 +1,111 @@
+//! `kici-admin runs show` and `runs jobs`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use kici_client::live::duration;
+use kici_model::ids::RunId;
+use kici_protocol::http::runs::{JobList, JobView, RunDetail, StepView};
+use serde_json::json;
+
+use super::list::short;
+use crate::context::Context;
+use crate::output::{moment, or_dash};
+
+/// A run, its jobs and their steps.
+pub(super) async fn show(context: &mut Context, run: RunId) -> Result<ExitCode> {
+    let client = context.client()?;
+    let (answer, jobs) = (client.run_get(run).await?, client.run_jobs(run, true).await?);
+    if context.out.json(&json!({ "run": &answer.run, "jobs": &jobs.jobs }))? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    head(context, &answer.run)?;
+    context.out.line("")?;
+    tables(context, &jobs, true)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The jobs of a run.
+pub(super) async fn jobs(context: &mut Context, run: RunId, with_steps: bool) -> Result<ExitCode> {
+    let jobs = context.client()?.run_jobs(run, with_steps).await?;
+    if !context.out.json(&jobs)? {
+        tables(context, &jobs, with_steps)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn head(context: &mut Context, detail: &RunDetail) -> Result<()> {
+    let run = &detail.run;
+    context.out.fields(&[
+        ("Run", Some(run.run_id.to_string())),
+        ("Workflow", Some(run.workflow_name.clone())),
+        ("Status", Some(run.status.clone())),
+        ("Reason", run.failure_reason.clone()),
+        ("Repository", run.repo_identifier.clone()),
+        ("Ref", run.git_ref.clone()),
+        ("Commit", run.sha.as_deref().map(short).map(str::to_owned)),
+        ("Event", run.triggered_by.clone()),
+        ("By", detail.contributor_username.clone()),
+        ("Delivery", detail.delivery_id.clone()),
+        ("Created", Some(moment(run.created_at))),
+        ("Ended", run.completed_at.map(moment)),
+        ("Duration", run.duration_ms.map(duration)),
+        ("Cancelled by", detail.cancelled_by.clone()),
+        ("Repeats", run.parent_run_id.map(|run| run.to_string())),
+    ])
+}
+
+fn tables(context: &mut Context, jobs: &JobList, with_steps: bool) -> Result<()> {
+    let out = &mut context.out;
+    if jobs.jobs.is_empty() {
+        return out.line("No jobs found.");
+    }
+    let mut rows = Vec::new();
+    for job in &jobs.jobs {
+        rows.push(job_row(job));
+        if with_steps {
+            rows.extend(job.steps.iter().flatten().map(step_row));
+        }
+    }
+    out.table(["job / step", "status", "duration", "agent", "reason"], &rows)
+}
+
+fn job_row(job: &JobView) -> [String; 5] {
+    let waits = job.wait_reason.as_ref().map(ToString::to_string);
+    let ended = job.error_message.clone().or(job.end_reason.as_ref().map(ToString::to_string));
+    [
+        job.job_name.clone(),
+        job.status.clone(),
+        or_dash(job.duration_ms.map(duration)),
+        or_dash(job.agent_id.as_deref()),
+        one_line(waits.or(ended)),
+    ]
+}
+
+fn step_row(step: &StepView) -> [String; 5] {
+    let kind = match step.step_type.as_str() {
+        "step" => String::new(),
+        other => format!(" ({other})"),
+    };
+    let code = step.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}"));
+    let reason = match (&step.error_message, code) {
+        (Some(error), Some(code)) if !error.contains(&code) => Some(format!("{error} ({code})")),
+        (Some(error), _) => Some(error.clone()),
+        (None, code) => code,
+    };
+    [
+        format!("  {}. {}{kind}", step.step_index, step.step_name),
+        step.status.clone(),
+        or_dash(step.duration_ms.map(duration)),
+        String::new(),
+        one_line(reason),
+    ]
+}
+
+/// The first line of a reason; the whole text is in `--json` and in the log.
+fn one_line(reason: Option<String>) -> String {
+    let Some(reason) = reason else { return String::new() };
+    let mut lines = reason.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    if lines.next().is_some() { format!("{first} …") } else { first }
+}
