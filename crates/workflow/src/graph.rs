@@ -3,7 +3,7 @@
 //! `choose` asks; the answer names the first obstacle in the words that the author sees.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::builtins;
 use crate::failure::LoadError;
@@ -38,7 +38,7 @@ impl Scan<'_> {
         }
     }
 
-    fn visit(&mut self, path: &PathBuf, target: &Target) -> Result<Option<String>, LoadError> {
+    fn visit(&mut self, path: &Path, target: &Target) -> Result<Option<String>, LoadError> {
         let Target::File { declared, .. } = target else { return Ok(None) };
         let loaded = self.sources.load(path, *declared)?;
         let shown = self.sources.shown(path);

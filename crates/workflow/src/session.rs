@@ -101,6 +101,10 @@ pub(crate) struct Carrier {
 impl Session {
     /// A session that waits for its module to be loaded. Must be called within a tokio runtime.
     pub(crate) fn new(request: &LoadRequest, host: Arc<dyn Host>) -> (Arc<Self>, Carrier) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "`begin` and `push` must not wait; see `Session::outbox`"
+        )]
         let (outbox, outbox_rx) = mpsc::unbounded_channel();
         let (load, loaded) = oneshot::channel();
         let session = Arc::new(Self {

@@ -90,7 +90,7 @@ fn wait(
             timed_out = true;
             kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?;
         }
-        std::thread::sleep(pause);
+        std::thread::park_timeout(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn strip(path: &Path, shown: &str, text: String) -> Result<Stripped, 
 
 fn syntax_error(shown: &str, text: &str, diagnostic: &OxcDiagnostic) -> LoadError {
     let offset = diagnostic.labels.first().map_or(0, |label| label.offset());
-    let place = position::at(text, u32::try_from(offset).unwrap_or(0));
+    let place = position::at(text, offset);
     let message = match &diagnostic.help {
         Some(help) => format!("{}; {}", diagnostic.message, lower_first(help)),
         None => diagnostic.message.to_string(),
