@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::commits;
 
 /// The folder of one repository.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
 }
