@@ -10,6 +10,7 @@ pub mod extract;
 mod failure;
 mod frames;
 mod graph;
+pub mod inline;
 mod locate;
 mod node;
 mod run;
