@@ -201,7 +201,8 @@ impl Task {
                 if let Some(process) = &mut process {
                     let exit = process.finish(Duration::from_millis(200)).await;
                     process.kill_orphans();
-                    text = self.crash_text(&text, exit.ok(), &process.stderr_tail());
+                    let tail = process.stderr_tail().await;
+                    text = self.crash_text(&text, exit.ok(), &tail);
                 }
                 let status = self.voice.failed(JobState::Failed, &text);
                 self.end(JobState::Failed, status).await;

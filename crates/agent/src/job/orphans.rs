@@ -3,18 +3,45 @@
 //! A healthy job process ends its own tree (`kici_exec`); this is for the one that was killed.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// Makes orphaned descendants children of this process, so that they can be found and ended.
+/// Only then do orphans come here, and only then may unknown children be ended.
+static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
+/// Job processes. For the whole process, as children are.
+static KNOWN: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
+
+/// Makes orphaned descendants children of this process, so that they can be found and ended. The process
+/// must have no other children than job processes.
 pub fn become_subreaper() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
-        tracing::warn!(%error, "orphans of a killed job will not be found");
+    match nix::sys::prctl::set_child_subreaper(true) {
+        Ok(()) => IS_SUBREAPER.store(true, Ordering::Relaxed),
+        Err(error) => tracing::warn!(%error, "orphans of a killed job will not be found"),
+    }
+}
+
+/// A job process was started.
+pub(super) fn know(pid: i32) {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(pid);
+}
+
+/// It is gone.
+pub(super) fn forget(pid: i32) {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().remove(&pid);
+}
+
+/// Ends what a killed job process left behind.
+pub(super) fn kill_all() {
+    if IS_SUBREAPER.load(Ordering::Relaxed) {
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        kill_except(&known.unwrap_or_default());
     }
 }
 
 /// Kills every child of this process that is not in `known`, and their children as they follow.
 #[cfg(target_os = "linux")]
-pub(super) fn kill_except(known: &HashSet<i32>) {
+fn kill_except(known: &HashSet<i32>) {
     use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::{WaitPidFlag, waitpid};
     use nix::unistd::{Pid, getpid};
@@ -37,7 +64,7 @@ pub(super) fn kill_except(known: &HashSet<i32>) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn kill_except(_known: &HashSet<i32>) {}
+fn kill_except(_known: &HashSet<i32>) {}
 
 #[cfg(target_os = "linux")]
 fn children(parent: i32) -> Vec<i32> {

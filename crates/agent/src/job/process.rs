@@ -3,7 +3,7 @@
 //! The agent writes one spec line and then orders; the process writes one event per line. Its standard
 //! error is kept as a tail for the case that it dies without a result.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
@@ -28,6 +29,8 @@ const ALLOWED: [&str; 10] =
 /// One event; outputs of a step are the largest.
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
 const TAIL: usize = 8 * 1024;
+/// For the last of it, once the process is gone.
+const TAIL_PATIENCE: Duration = Duration::from_millis(500);
 /// An order is small; a process that does not take it is stuck.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,8 +40,6 @@ pub struct Launcher {
     program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(String, String)>,
-    /// Processes that we know of, so that the rest can be told to be orphans.
-    known: Arc<Mutex<HashSet<i32>>>,
 }
 
 /// Something is wrong with a job process.
@@ -93,7 +94,6 @@ impl Launcher {
             program: program.into(),
             args: args.into_iter().collect(),
             env: host.chain(node).collect(),
-            known: Arc::default(),
         }
     }
 
@@ -121,10 +121,10 @@ impl Launcher {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .expect("a child that was not waited for has an id");
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+        orphans::know(pid);
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr = child.stderr.take().expect("standard error is piped");
-        tokio::spawn(keep_tail(stderr, Arc::clone(&tail)));
+        let tail_task = tokio::spawn(keep_tail(stderr, Arc::clone(&tail)));
         let codec = LinesCodec::new_with_max_length(LONGEST_LINE);
         Ok(JobProcess {
             orders: child.stdin.take().expect("standard input is piped"),
@@ -132,7 +132,7 @@ impl Launcher {
             child,
             group: Pid::from_raw(pid),
             tail,
-            known: Arc::clone(&self.known),
+            tail_task,
         })
     }
 }
@@ -145,7 +145,7 @@ pub(crate) struct JobProcess {
     orders: ChildStdin,
     events: FramedRead<ChildStdout, LinesCodec>,
     tail: Arc<Mutex<VecDeque<u8>>>,
-    known: Arc<Mutex<HashSet<i32>>>,
+    tail_task: JoinHandle<()>,
 }
 
 impl JobProcess {
@@ -197,12 +197,13 @@ impl JobProcess {
 
     /// Kills what it left behind although it is gone itself: steps live in groups of their own.
     pub(crate) fn kill_orphans(&self) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        orphans::kill_except(&known);
+        orphans::kill_all();
     }
 
     /// The last lines of its standard error.
-    pub(crate) fn stderr_tail(&self) -> String {
+    pub(crate) async fn stderr_tail(&mut self) -> String {
+        // A process that got away may keep the pipe open.
+        let _ = timeout(TAIL_PATIENCE, &mut self.tail_task).await;
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(tail.make_contiguous()).trim().to_owned()
     }
@@ -214,7 +215,8 @@ impl Drop for JobProcess {
         if self.child.id().is_some() {
             self.kill();
         }
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.group.as_raw());
+        self.tail_task.abort();
+        orphans::forget(self.group.as_raw());
     }
 }
 
