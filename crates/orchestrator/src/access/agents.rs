@@ -16,19 +16,19 @@ const SHOWN: usize = 12;
 
 /// What an agent's token says about it.
 #[derive(Debug, Clone)]
-pub struct AgentIdentity {
+pub(crate) struct AgentIdentity {
     /// The token, for revocation.
-    pub token: TokenId,
+    pub(crate) token: TokenId,
     /// The labels that the agent may offer; `None` allows any.
-    pub scope: Option<Vec<String>>,
+    pub(crate) scope: Option<Vec<String>>,
     /// The labels that every job on this agent has to ask for.
-    pub mandatory: Vec<String>,
+    pub(crate) mandatory: Vec<String>,
     /// An ephemeral token belongs to one agent: its id.
-    pub bound_to: Option<String>,
+    pub(crate) bound_to: Option<String>,
 }
 
 /// Checks what an agent presents; `None` when it is unknown, withdrawn or expired.
-pub async fn agent_token_verify(
+pub(crate) async fn agent_token_verify(
     store: &Store,
     presented: &str,
 ) -> Result<Option<AgentIdentity>, StoreError> {
@@ -48,7 +48,7 @@ pub async fn agent_token_verify(
 /// Makes a token that any number of agents may use until it is withdrawn.
 ///
 /// Mandatory labels are also in scope, as otherwise no agent could offer them.
-pub async fn agent_token_create(
+pub(crate) async fn agent_token_create(
     store: &Store,
     wanted: CreateAgentToken,
 ) -> Result<(AgentTokenRow, SecretString), StoreError> {

@@ -3,13 +3,13 @@
 use kici_store::admin_token::{admin_token_bootstrap, admin_token_first};
 use kici_store::{Store, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::token::{Credential, token_hash};
+use crate::app::App;
 
-/// What [`bootstrap`] did.
-#[derive(Debug)]
-pub enum Bootstrap {
+enum Bootstrap {
     /// The configured token is in force; it is not to be printed.
     Configured,
     /// There was no usable token: this one was made, and is to be printed this once.
@@ -18,11 +18,21 @@ pub enum Bootstrap {
     Unneeded,
 }
 
-/// Makes sure that somebody can come in.
-///
+/// Makes sure that somebody can come in, and prints the token when it had to be made.
+pub(super) async fn announce(app: &App) -> Result<(), StoreError> {
+    let configured = app.config.server.bootstrap_admin_token.as_ref();
+    match bootstrap(&app.store, configured).await? {
+        Bootstrap::Configured => debug!("the bootstrap admin token follows the configuration"),
+        Bootstrap::Unneeded => {}
+        // On stdout and not in the log, which is kept and shipped.
+        Bootstrap::Generated(token) => println!("KICI Admin Token: {}", token.expose_secret()),
+    }
+    Ok(())
+}
+
 /// Several starts at once make one token: the row has a unique label, and only the start that wrote
 /// it prints.
-pub async fn bootstrap(
+async fn bootstrap(
     store: &Store,
     configured: Option<&SecretString>,
 ) -> Result<Bootstrap, StoreError> {

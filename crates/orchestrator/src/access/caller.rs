@@ -7,7 +7,7 @@ use super::permission::Permission;
 
 /// The holder of an admin token.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     token: TokenId,
     role: String,
     routing_key: Option<String>,
@@ -15,7 +15,7 @@ pub struct Caller {
 
 /// A caller who may not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// The role lacks the permission.
     #[error("Role \"{role}\" does not have permission \"{}\"", needed.as_str())]
     Role {
@@ -46,12 +46,12 @@ impl Caller {
     }
 
     /// The token that the caller came with.
-    pub fn token(&self) -> TokenId {
+    pub(crate) fn token(&self) -> TokenId {
         self.token
     }
 
     /// Whether the caller's role has this permission. An unknown role has none.
-    pub fn may(&self, needed: Permission) -> bool {
+    pub(crate) fn may(&self, needed: Permission) -> bool {
         Role::ALL
             .into_iter()
             .find(|role| role.as_str() == self.role)
@@ -59,7 +59,7 @@ impl Caller {
     }
 
     /// Refuses a caller whose role lacks this permission.
-    pub fn require(&self, needed: Permission) -> Result<(), Denied> {
+    pub(crate) fn require(&self, needed: Permission) -> Result<(), Denied> {
         if self.may(needed) {
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl Caller {
     }
 
     /// Refuses a token that is tied to a routing key: for what concerns all of them.
-    pub fn require_unscoped(&self) -> Result<(), Denied> {
+    pub(crate) fn require_unscoped(&self) -> Result<(), Denied> {
         match self.routing_key {
             None => Ok(()),
             Some(_) => Err(Denied::Scoped),
@@ -78,7 +78,7 @@ impl Caller {
     }
 
     /// Refuses a token that is tied to another routing key: for what concerns this one.
-    pub fn require_key(&self, routing_key: &str) -> Result<(), Denied> {
+    pub(crate) fn require_key(&self, routing_key: &str) -> Result<(), Denied> {
         match &self.routing_key {
             Some(own) if own != routing_key => Err(Denied::OtherKey),
             Some(_) | None => Ok(()),
@@ -86,7 +86,7 @@ impl Caller {
     }
 
     /// The routing key that lists are narrowed to; a caller who asks for a different one is refused.
-    pub fn narrow(&self, asked: Option<String>) -> Result<Option<String>, Denied> {
+    pub(crate) fn narrow(&self, asked: Option<String>) -> Result<Option<String>, Denied> {
         match (&self.routing_key, asked) {
             (Some(own), Some(asked)) if *own != asked => Err(Denied::OtherKey),
             (Some(own), _) => Ok(Some(own.clone())),

@@ -72,21 +72,6 @@ permissions! {
     EventDlqManage = "event_dlq.manage", [Owner, Admin];
 }
 
-/// Who may call a route. Every route names one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guard {
-    /// Anyone who reaches the port.
-    Open,
-    /// Whoever passes the check of the source that the route names.
-    Source,
-    /// An agent with a token.
-    Agent,
-    /// Any admin token that works.
-    AnyToken,
-    /// An admin token whose role has this permission.
-    Needs(Permission),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

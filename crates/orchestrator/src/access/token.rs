@@ -5,17 +5,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 /// What is stored of a credential.
-pub fn token_hash(credential: &str) -> [u8; 32] {
+pub(crate) fn token_hash(credential: &str) -> [u8; 32] {
     Sha256::digest(credential.as_bytes()).into()
 }
 
 /// A new credential, to be shown once.
 #[derive(Debug)]
-pub struct Credential {
+pub(crate) struct Credential {
     /// What its holder sends.
-    pub secret: SecretString,
+    pub(crate) secret: SecretString,
     /// What is stored.
-    pub hash: [u8; 32],
+    pub(crate) hash: [u8; 32],
 }
 
 impl Credential {

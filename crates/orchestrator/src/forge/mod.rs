@@ -1,17 +1,27 @@
 //! Forges: what a delivery means, the lock file at a commit, changed files, and where to clone from.
 //!
-//! (Contract as `inbox::process` and `dispatch::send` call it; owner fills it in.)
+//! `inbox::process` and `dispatch::send` ask; the answers come from the source that took the delivery
+//! (`crate::sources`). `local` knows repositories on this machine, `generic` knows none.
+
+mod body;
+mod generic;
+mod git;
+mod local;
+mod repository;
 
 use std::sync::Arc;
 
 use kici_model::event::Event;
-use kici_store::Store;
+use kici_model::ids::SourceId;
 use kici_store::delivery::Claimed;
 
-use crate::config::Config;
+use crate::sources::{Kind, Source, Sources};
+pub(crate) use repository::check_name;
 
 /// Access to all forges.
-pub(crate) struct Forge;
+pub(crate) struct Forge {
+    sources: Arc<Sources>,
+}
 
 /// What a delivery is about, in the words of triggers.
 #[derive(Debug, Clone)]
@@ -73,44 +83,81 @@ pub(crate) enum ForgeError {
 }
 
 impl Forge {
-    pub(crate) fn new(_config: &Config, _store: &Store) -> anyhow::Result<Forge> {
-        Ok(Forge)
+    pub(crate) fn new(sources: Arc<Sources>) -> Forge {
+        Forge { sources }
     }
 
-    /// What happened; `None` when there is nothing to evaluate (unknown event, deleted branch, no source).
-    pub(crate) async fn normalise(&self, _delivery: &Claimed) -> Result<Option<Change>, ForgeError> {
-        Ok(None)
+    /// What happened; `None` when there is nothing to evaluate (deleted branch).
+    pub(crate) async fn normalise(&self, delivery: &Claimed) -> Result<Option<Change>, ForgeError> {
+        let source = self.source(delivery)?;
+        let payload = body::parse(delivery)?;
+        match &source.kind {
+            Kind::Local { base, .. } => local::normalise(base, &delivery.event, payload).await,
+            Kind::Generic => Ok(Some(generic::normalise(&source, &delivery.event, payload))),
+        }
     }
 
     /// The lock file that decides about this change.
     pub(crate) async fn lock_file(
         &self,
-        _delivery: &Claimed,
-        _change: &Change,
+        delivery: &Claimed,
+        change: &Change,
     ) -> Result<LockFetch, ForgeError> {
-        Ok(LockFetch::Missing)
+        match (&self.source(delivery)?.kind, &change.repo) {
+            (Kind::Local { base, .. }, Some(repo)) => {
+                local::lock_file(base, repo, &change.lock_ref).await
+            }
+            (Kind::Local { .. } | Kind::Generic, _) => Ok(LockFetch::Missing),
+        }
     }
 
     /// Called at most once for a delivery, and only when some trigger filters by path.
     pub(crate) async fn changed_files(
         &self,
-        _delivery: &Claimed,
-        _change: &Change,
+        delivery: &Claimed,
+        change: &Change,
     ) -> Result<ChangedFiles, ForgeError> {
-        Ok(ChangedFiles { files: Vec::new(), incomplete: true })
+        match (&self.source(delivery)?.kind, &change.repo) {
+            (Kind::Local { base, .. }, Some(repo)) => local::changed_files(base, repo, change).await,
+            (Kind::Local { .. } | Kind::Generic, _) => {
+                Ok(ChangedFiles { files: Vec::new(), incomplete: false })
+            }
+        }
     }
 
     /// Where a job of this repository clones from, at the time it is sent.
     pub(crate) async fn clone_source(
         &self,
-        _routing_key: &str,
-        _repo: &str,
+        routing_key: &str,
+        repo: &str,
     ) -> Result<CloneSource, ForgeError> {
-        Err(ForgeError::Permanent("no forge".into()))
+        let source = self.sources.by_routing_key(routing_key).ok_or_else(|| removed(routing_key))?;
+        match &source.kind {
+            Kind::Local { base, clone_url_base } => {
+                let url = local::clone_url(base, clone_url_base.as_deref(), repo)?;
+                Ok(CloneSource { url, token: None, auth: None })
+            }
+            Kind::Generic => Err(ForgeError::Permanent(format!(
+                "source {} is a plain webhook: it has no repositories to clone",
+                source.name
+            ))),
+        }
     }
 
-    /// The payload of a delivery, parsed as `normalise` does.
-    pub(crate) fn payload(&self, _delivery: &Claimed) -> serde_json::Value {
-        serde_json::Value::Null
+    /// The payload of a delivery, parsed as `normalise` does; `null` when it was not kept.
+    pub(crate) fn payload(&self, delivery: &Claimed) -> serde_json::Value {
+        body::parse(delivery).unwrap_or(serde_json::Value::Null)
     }
+
+    fn source(&self, delivery: &Claimed) -> Result<Arc<Source>, ForgeError> {
+        delivery
+            .source_id
+            .and_then(|id| self.sources.by_id(SourceId(id)))
+            .ok_or_else(|| removed(&delivery.routing_key))
+    }
+}
+
+/// Permanent: a removed source does not come back under its key.
+fn removed(routing_key: &str) -> ForgeError {
+    ForgeError::Permanent(format!("the source with routing key {routing_key} has been removed"))
 }

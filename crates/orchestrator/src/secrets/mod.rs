@@ -2,4 +2,4 @@
 
 mod seal;
 
-pub use seal::{KeyError, OpenError, SealKey, Sealer};
+pub(crate) use seal::{NoKey, Sealer};

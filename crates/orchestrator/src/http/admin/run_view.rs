@@ -1,0 +1,128 @@
+//! Stored runs, jobs and steps as the API shows them.
+
+use std::collections::HashMap;
+
+use kici_model::ids::{JobId, RunId};
+use kici_protocol::http::runs::{JobView, NeedView, RunDetail, RunView, StepView};
+use kici_store::view::{self, job_of_run, need_of_run, step_of_run};
+use kici_store::{PgConnection, StoreError, Time};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::timestamp;
+use crate::runs::SelectorBody;
+
+/// A run as lists show it.
+pub(super) fn run(row: &view::RunView) -> RunView {
+    let started = !matches!(row.state.as_str(), "pending" | "held");
+    RunView {
+        run_id: RunId(row.id),
+        workflow_name: row.workflow_name.clone(),
+        status: row.state.clone(),
+        provider: row.provider.clone(),
+        repo_identifier: filled(&row.repo),
+        git_ref: filled(&row.git_ref),
+        sha: filled(&row.sha),
+        started_at: started.then(|| timestamp(row.created_at)),
+        completed_at: row.finished_at.map(timestamp),
+        duration_ms: row.finished_at.map(|end| end.millis_since(row.created_at)),
+        parent_run_id: row.parent_run_id.map(RunId),
+        triggered_by: row.triggered_by.clone(),
+        failure_reason: row.failure_reason.clone(),
+        environment: row.environment.clone(),
+        trust_tier: row.trust_tier.clone(),
+        created_at: timestamp(row.created_at),
+    }
+}
+
+/// A run with what only its own page shows.
+pub(super) fn detail(row: &view::RunView) -> RunDetail {
+    RunDetail {
+        run: run(row),
+        delivery_id: filled(&row.delivery_id),
+        is_test_run: row.is_test,
+        original_run_id: row.original_run_id.map(RunId),
+        cancelled_by: row.cancelled_by.clone(),
+        lock_file_source: row.lock_file_source.clone(),
+        contributor_username: row.contributor.clone(),
+    }
+}
+
+/// The jobs of a run, with their steps if asked for.
+pub(super) async fn jobs(
+    conn: &mut PgConnection,
+    run: Uuid,
+    with_steps: bool,
+) -> Result<Vec<JobView>, StoreError> {
+    let rows = job_of_run(conn, run).await?;
+    let mut needs: HashMap<Uuid, Vec<NeedView>> = HashMap::new();
+    for (job, upstream_name, run_on) in need_of_run(conn, run).await? {
+        needs.entry(job).or_default().push(NeedView { upstream_name, run_on });
+    }
+    let mut steps: HashMap<Uuid, Vec<StepView>> = HashMap::new();
+    if with_steps {
+        for row in step_of_run(conn, run).await? {
+            steps.entry(row.job_id).or_default().push(step(row));
+        }
+    }
+    let jobs = rows.into_iter().map(|row| {
+        let id = row.id;
+        let steps = with_steps.then(|| steps.remove(&id).unwrap_or_default());
+        job(row, needs.remove(&id), steps)
+    });
+    Ok(jobs.collect())
+}
+
+fn job(
+    row: view::JobView,
+    needs: Option<Vec<NeedView>>,
+    steps: Option<Vec<StepView>>,
+) -> JobView {
+    let labels = json::<SelectorBody>(Some(&row.selector)).map(|selector| {
+        selector.runs_on.iter().map(ToString::to_string).collect()
+    });
+    JobView {
+        job_id: JobId(row.id),
+        job_name: row.name,
+        status: row.state,
+        matrix_values: json(row.matrix.as_deref()),
+        agent_id: row.agent_id,
+        duration_ms: lasted(row.started_at, row.finished_at),
+        started_at: row.started_at.map(timestamp),
+        completed_at: row.finished_at.map(timestamp),
+        error_message: row.error_message,
+        runs_on_labels: labels.unwrap_or_default(),
+        created_at: timestamp(row.created_at),
+        needs,
+        steps,
+        wait_reason: json(row.wait_reason.as_deref()).filter(|_| row.finished_at.is_none()),
+        end_reason: json(row.end_reason.as_deref()),
+    }
+}
+
+fn step(row: view::StepView) -> StepView {
+    StepView {
+        step_index: row.index,
+        step_name: row.name,
+        status: row.state,
+        duration_ms: row.duration_ms.or_else(|| lasted(row.started_at, row.finished_at)),
+        started_at: row.started_at.map(timestamp),
+        completed_at: row.finished_at.map(timestamp),
+        exit_code: row.exit_code,
+        error_message: row.error,
+        step_type: row.step_type,
+    }
+}
+
+fn lasted(start: Option<Time>, end: Option<Time>) -> Option<i64> {
+    Some(end?.millis_since(start?))
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Stored JSON of a later version is left out rather than failing the whole answer.
+pub(super) fn json<T: DeserializeOwned>(stored: Option<&str>) -> Option<T> {
+    serde_json::from_str(stored?).ok()
+}
