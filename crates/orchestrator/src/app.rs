@@ -9,7 +9,7 @@ use kici_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::AccessControl;
+use crate::access::AdminTokens;
 use crate::agents::Agents;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
@@ -18,6 +18,9 @@ use crate::inbox::Inbox;
 use crate::jobs::Facts;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::runs::StoredContents;
+use crate::secrets::Sealer;
+use crate::sources::Sources;
 use crate::webhooks::Webhooks;
 
 /// The orchestrator's parts. Cheap to clone.
@@ -40,12 +43,15 @@ pub struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) inbox: Inbox,
     pub(crate) forge: Forge,
-    pub(crate) access: AccessControl,
+    pub(crate) access: AdminTokens,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) webhooks: Webhooks,
     pub(crate) agents: Agents,
     pub(crate) dispatch: Dispatch,
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
+    /// Workflows and selectors that are stored.
+    pub(crate) contents: StoredContents,
     port: AtomicU16,
 }
 
@@ -58,21 +64,26 @@ impl Deref for App {
 }
 
 impl App {
-    /// Puts the parts together and starts their tasks.
-    pub(crate) fn start(config: Config, store: Store, number: i32) -> anyhow::Result<App> {
-        let (inbox, inbox_work) = Inbox::new();
+    /// Puts the parts together. Their tasks start with [`Work::spawn`].
+    pub(crate) fn new(config: Config, store: Store, number: i32) -> anyhow::Result<(App, Work)> {
+        let (inbox, inbox_work) = Inbox::new(&config);
         let (dispatch, dispatch_work) = Dispatch::new();
         let (facts, facts_work) = Facts::new();
+        let sealer =
+            Sealer::new(config.server.secret_key.as_ref(), config.server.old_secret_key.as_ref());
+        let sources = Arc::new(Sources::new(sealer));
         let app = App(Arc::new(Parts {
             metrics: Metrics::new(),
             inbox,
-            forge: Forge::new(&config, &store)?,
-            access: AccessControl::new(&config),
+            forge: Forge::new(sources.clone()),
+            access: AdminTokens::new(store.clone()),
+            sources,
             webhooks: Webhooks::new(&config),
             agents: Agents::new(),
             dispatch,
             facts,
             logs: Logs::open(&config)?,
+            contents: StoredContents::default(),
             number,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -81,12 +92,7 @@ impl App {
             config,
             store,
         }));
-        inbox_work.spawn(&app);
-        dispatch_work.spawn(&app);
-        facts_work.spawn(&app);
-        crate::logs::spawn(&app);
-        crate::reconcile::spawn(&app);
-        Ok(app)
+        Ok((app, Work { inbox: inbox_work, dispatch: dispatch_work, facts: facts_work }))
     }
 
     /// The port that is listened on; the configured one may have been 0.
@@ -101,5 +107,23 @@ impl App {
     /// Runs a task until its end; a stop waits for it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+}
+
+/// The tasks of the parts, not running yet.
+pub(crate) struct Work {
+    inbox: crate::inbox::Work,
+    dispatch: crate::dispatch::Work,
+    facts: crate::jobs::Work,
+}
+
+impl Work {
+    /// Starts them.
+    pub(crate) fn spawn(self, app: &App) {
+        self.facts.spawn(app);
+        self.inbox.spawn(app);
+        self.dispatch.spawn(app);
+        crate::logs::spawn(app);
+        crate::reconcile::spawn(app);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod metrics;
 pub(crate) mod reconcile;
 pub(crate) mod runs;
 pub(crate) mod secrets;
+pub(crate) mod sources;
 pub(crate) mod webhooks;
 
 pub mod logging;

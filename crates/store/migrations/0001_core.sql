@@ -38,7 +38,7 @@ CREATE TABLE delivery (
     superseded      boolean NOT NULL DEFAULT false,
     CHECK (due_at IS NULL OR state = 'received'),
     CHECK (state <> 'failed' OR error_message IS NOT NULL),
-    CHECK ((payload IS NULL) = (payload_omitted IS NOT NULL))
+    CHECK (payload IS NOT NULL OR payload_omitted IS NOT NULL)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX delivery_once ON delivery (org_id, delivery_id) WHERE NOT superseded;
 CREATE INDEX delivery_due ON delivery (due_at) WHERE due_at IS NOT NULL;
@@ -119,8 +119,8 @@ CREATE TABLE job (
     environments  text[] NOT NULL DEFAULT '{}',
     env           json,
     state         text NOT NULL CHECK (state IN
-                      ('pending', 'queued', 'running', 'recovering', 'cancelling', 'held', 'success', 'failed',
-                       'cancelled', 'skipped', 'timed_out_stale', 'drift_dropped')),
+                      ('pending', 'queued', 'running', 'recovering', 'cancelling', 'held', 'waiting', 'success',
+                       'failed', 'cancelled', 'skipped', 'timed_out_stale', 'drift_dropped')),
     open_needs    integer NOT NULL DEFAULT 0 CHECK (open_needs >= 0),
     wait_reason   json,
     end_reason    json,

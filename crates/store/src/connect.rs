@@ -8,7 +8,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
-use crate::StoreError;
+use crate::{StoreError, Time};
 
 /// The embedded migrations.
 fn migrator() -> Migrator {
@@ -45,8 +45,8 @@ impl Default for Connect {
 /// Which migrations a database has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrations {
-    /// Applied, oldest first: number and name.
-    pub applied: Vec<(i64, String)>,
+    /// Applied, oldest first: number, name and when.
+    pub applied: Vec<(i64, String, Time)>,
     /// Known to this version but not applied, oldest first.
     pub pending: Vec<(i64, String)>,
 }
@@ -111,10 +111,10 @@ impl Store {
                 .fetch_one(&mut *conn)
                 .await
                 .map_err(StoreError::in_call("migrations"))?;
-        let applied: Vec<(i64, String)> = match known {
+        let applied: Vec<(i64, String, Time)> = match known {
             None => Vec::new(),
             Some(_) => sqlx::query_as(
-                "SELECT version, description FROM _sqlx_migrations WHERE success ORDER BY version",
+                "SELECT version, description, installed_on FROM _sqlx_migrations WHERE success ORDER BY version",
             )
             .fetch_all(&mut *conn)
             .await
@@ -122,7 +122,7 @@ impl Store {
         };
         let pending = migrator()
             .iter()
-            .filter(|known| !applied.iter().any(|(version, _)| *version == known.version))
+            .filter(|known| !applied.iter().any(|(version, ..)| *version == known.version))
             .map(|missing| (missing.version, missing.description.to_string()))
             .collect();
         Ok(Migrations { applied, pending })

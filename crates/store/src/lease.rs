@@ -219,8 +219,7 @@ pub async fn job_agent_lost(
         "UPDATE job SET state = CASE WHEN state = 'running' THEN 'recovering' ELSE state END,
                 deadline = now() + make_interval(secs => $3)
           WHERE agent_id = $1 AND owner = $2 AND finished_at IS NULL
-            AND (state IN ('running', 'cancelling') OR (state = 'queued' AND acked))
-            AND (deadline IS NULL OR state <> 'cancelling')",
+            AND (state = 'running' OR (state = 'queued' AND acked))",
         agent,
         owner,
         window.as_secs_f64(),
@@ -239,7 +238,8 @@ pub async fn job_orphaned(
 ) -> Result<u64, StoreError> {
     sqlx::query!(
         "UPDATE job SET state = CASE WHEN state = 'running' THEN 'recovering' ELSE state END, owner = $1,
-                deadline = CASE WHEN state = 'queued' AND NOT acked THEN coalesce(deadline, now())
+                deadline = CASE WHEN state IN ('recovering', 'cancelling') OR (state = 'queued' AND NOT acked)
+                                THEN coalesce(deadline, now())
                                 ELSE now() + make_interval(secs => $2) END
           WHERE agent_id IS NOT NULL AND finished_at IS NULL AND owner <> $1 AND owner NOT IN (
                 SELECT objid::int4 FROM pg_locks
@@ -307,7 +307,7 @@ pub async fn job_past_deadline(
     .map_err(StoreError::in_call("job_past_deadline"))
 }
 
-/// Marks jobs that run as being stopped, until `within` at the latest. Answers those marked.
+/// Marks jobs that run as being stopped, until `within` at the latest. Answers those that are.
 pub async fn job_cancelling(
     conn: &mut PgConnection,
     jobs: &[Uuid],
@@ -317,7 +317,7 @@ pub async fn job_cancelling(
         JobNow,
         "UPDATE job SET state = 'cancelling', deadline = now() + make_interval(secs => $2)
           WHERE id = ANY($1) AND finished_at IS NULL AND agent_id IS NOT NULL
-            AND state IN ('queued', 'running', 'recovering', 'cancelling')
+            AND state IN ('running', 'cancelling')
       RETURNING id, run_id, name, state, attempt, agent_id, acked, failures, owner",
         jobs,
         within.as_secs_f64(),

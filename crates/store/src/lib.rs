@@ -13,6 +13,7 @@ pub mod admin_token;
 pub mod agent_token;
 pub mod definition;
 pub mod delivery;
+pub mod delivery_log;
 pub mod job;
 pub mod lease;
 pub mod log_chunk;

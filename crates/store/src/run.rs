@@ -234,7 +234,7 @@ pub async fn run_stop(
     Ok(())
 }
 
-/// Open runs that no longer fit their jobs: none of the jobs is open, or the count is wrong.
+/// Open runs that have no open job.
 pub async fn run_unsettled(conn: &mut PgConnection, limit: i64) -> Result<Vec<Uuid>, StoreError> {
     sqlx::query_scalar!(
         r#"SELECT r.id FROM run r
@@ -244,6 +244,19 @@ pub async fn run_unsettled(conn: &mut PgConnection, limit: i64) -> Result<Vec<Uu
     .fetch_all(conn)
     .await
     .map_err(StoreError::in_call("run_unsettled"))
+}
+
+/// Counts the open jobs of a locked run again.
+pub async fn run_recount(conn: &mut PgConnection, run: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE run SET open_jobs = (SELECT count(*) FROM job WHERE run_id = $1 AND finished_at IS NULL)
+          WHERE id = $1 AND finished_at IS NULL",
+        run,
+    )
+    .execute(conn)
+    .await
+    .map_err(StoreError::in_call("run_recount"))?;
+    Ok(())
 }
 
 /// Open runs whose time is up.

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kici_model::ids::TokenId;
 use kici_store::admin_token::{admin_token_used, admin_token_verify};
 use kici_store::{Store, StoreError, Time};
 use tracing::warn;
@@ -40,7 +39,7 @@ impl AdminTokens {
         };
         let now = Time::from_millis(jiff::Timestamp::now().as_millisecond());
         self.used.lock().expect("no panic while the lock is held").insert(row.id, now);
-        Ok(Some(Caller::new(TokenId(row.id), row.role, row.routing_key)))
+        Ok(Some(Caller::new(row)))
     }
 
     /// Writes the uses since the last time.

@@ -2,6 +2,7 @@
 
 use kici_model::ids::TokenId;
 use kici_protocol::http::tokens::Role;
+use kici_store::admin_token::AdminTokenRow;
 
 use super::permission::Permission;
 
@@ -9,6 +10,7 @@ use super::permission::Permission;
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     token: TokenId,
+    label: String,
     role: String,
     routing_key: Option<String>,
 }
@@ -41,8 +43,18 @@ pub(crate) enum Denied {
 }
 
 impl Caller {
-    pub(super) fn new(token: TokenId, role: String, routing_key: Option<String>) -> Caller {
-        Caller { token, role, routing_key }
+    pub(super) fn new(row: AdminTokenRow) -> Caller {
+        Caller {
+            token: TokenId(row.id),
+            label: row.label,
+            role: row.role,
+            routing_key: row.routing_key,
+        }
+    }
+
+    /// What the caller's token is for: how people know the caller.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
     }
 
     /// The token that the caller came with.
@@ -100,7 +112,12 @@ mod tests {
     use super::*;
 
     fn caller(role: &str, key: Option<&str>) -> Caller {
-        Caller::new(TokenId::generate(), role.into(), key.map(Into::into))
+        Caller {
+            token: TokenId::generate(),
+            label: "test".into(),
+            role: role.into(),
+            routing_key: key.map(Into::into),
+        }
     }
 
     #[test]

@@ -29,10 +29,7 @@ impl FromRequestParts<App> for Caller {
 impl axum::extract::OptionalFromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        app: &App,
-    ) -> Result<Option<Caller>, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Caller>, ApiError> {
         match bearer(parts) {
             Some(presented) => Ok(app.access.verify(presented).await?),
             None => Ok(None),

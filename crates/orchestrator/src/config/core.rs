@@ -47,10 +47,14 @@ impl ServerConfig {
             Some(text) => vars.parse_number("server.port", &text, 0).unwrap_or(4000),
         };
         let database_url = vars.text("KICI_DATABASE_URL").unwrap_or_else(|| {
-            vars.problem("databaseUrl", "databaseUrl is required: set KICI_DATABASE_URL=postgres://…");
+            vars.problem(
+                "databaseUrl",
+                "databaseUrl is required: set KICI_DATABASE_URL=postgres://…",
+            );
             String::new()
         });
-        let secret_key = SecretKey::read(vars, "secrets.key", "KICI_SECRET_KEY", "KICI_SECRET_KEY_FILE");
+        let secret_key =
+            SecretKey::read(vars, "secrets.key", "KICI_SECRET_KEY", "KICI_SECRET_KEY_FILE");
         if secret_key.is_none() && !dev && vars.text("KICI_SECRET_KEY").is_none() {
             vars.problem(
                 "secrets.key",
@@ -77,7 +81,12 @@ impl ServerConfig {
             instance_id: vars.text_alias("KICI_CLUSTER_INSTANCE_ID", "KICI_INSTANCE_ID"),
             trusted_proxies: vars
                 .text("KICI_CLUSTER_TRUSTED_PROXIES")
-                .map(|csv| csv.split(',').map(|part| part.trim().to_owned()).filter(|p| !p.is_empty()).collect())
+                .map(|csv| {
+                    csv.split(',')
+                        .map(|part| part.trim().to_owned())
+                        .filter(|p| !p.is_empty())
+                        .collect()
+                })
                 .unwrap_or_default(),
             public_url: vars.text("KICI_WEBHOOK_PUBLIC_URL"),
             dashboard_url: vars.text("KICI_DASHBOARD_URL"),
@@ -88,24 +97,35 @@ impl ServerConfig {
 
 /// Only `independent` is served by this version; the others say what they lack first.
 fn mode(vars: &mut Vars) {
-    let mode = vars.text_alias("KICI_MODE", "KICI_INSTANCE_MODE").unwrap_or_else(|| "platform".into());
+    let mode =
+        vars.text_alias("KICI_MODE", "KICI_INSTANCE_MODE").unwrap_or_else(|| "platform".into());
     match mode.as_str() {
         "independent" => {}
         "platform" | "hybrid" => {
             let (url, token) = (vars.text("KICI_PLATFORM_URL"), vars.text("KICI_PLATFORM_TOKEN"));
             if url.is_none() {
-                vars.problem("platformUrl", "platformUrl is required when mode is platform or hybrid");
+                vars.problem(
+                    "platformUrl",
+                    "platformUrl is required when mode is platform or hybrid",
+                );
             }
             if token.is_none() {
-                vars.problem("platformToken", "platformToken is required when mode is platform or hybrid");
+                vars.problem(
+                    "platformToken",
+                    "platformToken is required when mode is platform or hybrid",
+                );
             }
             vars.problem(
                 "mode",
-                format_args!("mode {mode} is not available in this version: set KICI_MODE=independent"),
+                format_args!(
+                    "mode {mode} is not available in this version: set KICI_MODE=independent"
+                ),
             );
         }
-        other => vars
-            .problem("mode", format_args!("expected independent, hybrid or platform in KICI_MODE, found {other:?}")),
+        other => vars.problem(
+            "mode",
+            format_args!("expected independent, hybrid or platform in KICI_MODE, found {other:?}"),
+        ),
     }
 }
 

@@ -122,7 +122,8 @@ mod tests {
             ("KICI_SECRET_KEY", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
             ("KICI_DATA_DIR", "/tmp"),
         ];
-        let mut all: Vec<(String, String)> = base.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let mut all: Vec<(String, String)> =
+            base.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         for (key, value) in vars {
             all.retain(|(known, _)| known != key);
             all.push((key.to_string(), value.to_string()));
@@ -133,7 +134,10 @@ mod tests {
     #[test]
     fn a_misspelt_variable_is_refused_with_a_suggestion_unless_in_dev() {
         let error = read(&[("KICI_QUEUE_MAX_DEPHT", "5")]).unwrap_err().to_string();
-        assert!(error.contains("KICI_QUEUE_MAX_DEPHT (did you mean KICI_QUEUE_MAX_DEPTH?)"), "{error}");
+        assert!(
+            error.contains("KICI_QUEUE_MAX_DEPHT (did you mean KICI_QUEUE_MAX_DEPTH?)"),
+            "{error}"
+        );
         assert!(error.contains("Set KICI_DEV=true"), "{error}");
         let error = read(&[("KICI_XYZZY_PLUGH_1", "5")]).unwrap_err().to_string();
         assert!(error.contains("(no close match in the schema)"), "{error}");
@@ -144,7 +148,9 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported_at_once() {
-        let error = Config::from_vars([("KICI_PORT".to_string(), "-1".to_string())]).unwrap_err().to_string();
+        let error = Config::from_vars([("KICI_PORT".to_string(), "-1".to_string())])
+            .unwrap_err()
+            .to_string();
         for field in ["databaseUrl", "platformUrl", "platformToken", "secrets.key", "server.port"] {
             assert!(error.contains(field), "{field} is missing in {error}");
         }
@@ -188,7 +194,8 @@ mod tests {
     fn numbers_have_bounds_and_an_empty_value_is_unset() {
         assert!(read(&[("KICI_QUEUE_MAX_DEPTH", "-5")]).is_err());
         assert!(read(&[("KICI_DISPATCH_ACK_TIMEOUT_MS", "10")]).is_err());
-        let (config, _) = read(&[("KICI_QUEUE_MAX_DEPTH", ""), ("KICI_QUEUE_TIMEOUT_MS", "0")]).unwrap();
+        let (config, _) =
+            read(&[("KICI_QUEUE_MAX_DEPTH", ""), ("KICI_QUEUE_TIMEOUT_MS", "0")]).unwrap();
         assert_eq!(config.queue.max_depth, 1000);
         assert_eq!(config.queue.timeout, None);
     }
@@ -197,7 +204,9 @@ mod tests {
     fn a_key_in_hex_or_base64_is_the_same_and_31_bytes_are_not_enough() {
         let hex = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
         let base64 = "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=";
-        let key = |text: &str| read(&[("KICI_SECRET_KEY", text)]).map(|(config, _)| config.server.secret_key);
+        let key = |text: &str| {
+            read(&[("KICI_SECRET_KEY", text)]).map(|(config, _)| config.server.secret_key)
+        };
         assert_eq!(key(hex).unwrap().unwrap().bytes(), key(base64).unwrap().unwrap().bytes());
         let error = key(&hex[2..]).unwrap_err().to_string();
         assert!(error.contains("exactly 32 bytes") && !error.contains(&hex[2..]), "{error}");

@@ -17,6 +17,12 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+impl From<[u8; 32]> for SecretKey {
+    fn from(bytes: [u8; 32]) -> Self {
+        SecretKey(bytes)
+    }
+}
+
 impl SecretKey {
     /// The key's bytes.
     pub fn bytes(&self) -> &[u8; 32] {
@@ -42,7 +48,10 @@ impl SecretKey {
         let key = decode(text.trim());
         if key.is_none() {
             // The value is a secret, also when it is a wrong one.
-            vars.problem(field, "the master key must be exactly 32 bytes in hex (64 digits) or base64");
+            vars.problem(
+                field,
+                "the master key must be exactly 32 bytes in hex (64 digits) or base64",
+            );
         }
         key
     }
@@ -51,7 +60,9 @@ impl SecretKey {
 fn decode(text: &str) -> Option<SecretKey> {
     let bytes = match hex::decode(text) {
         Ok(bytes) if bytes.len() == 32 => bytes,
-        _ => [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|form| form.decode(text).ok())?,
+        _ => [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
+            .iter()
+            .find_map(|form| form.decode(text).ok())?,
     };
     Some(SecretKey(bytes.try_into().ok()?))
 }

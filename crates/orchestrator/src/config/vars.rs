@@ -49,7 +49,10 @@ impl Vars {
     pub(super) fn text_alias(&mut self, name: &str, alias: &str) -> Option<String> {
         match (self.text(name), self.text(alias)) {
             (Some(a), Some(b)) if a != b => {
-                self.problem(name, format_args!("{name} and {alias} are both set and differ; keep {name}"));
+                self.problem(
+                    name,
+                    format_args!("{name} and {alias} are both set and differ; keep {name}"),
+                );
                 Some(a)
             }
             (a, b) => a.or(b),
@@ -89,7 +92,10 @@ impl Vars {
         match text.trim().parse::<T>() {
             Ok(value) if value >= least => Some(value),
             _ => {
-                self.problem(field, format_args!("expected a whole number of at least {least}, found {text:?}"));
+                self.problem(
+                    field,
+                    format_args!("expected a whole number of at least {least}, found {text:?}"),
+                );
                 None
             }
         }

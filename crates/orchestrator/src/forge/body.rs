@@ -33,8 +33,7 @@ fn value(content_type: Option<&str>, bytes: &[u8]) -> Value {
             Err(_) => {}
         }
     } else if content_type.contains("application/x-www-form-urlencoded") {
-        let form: BTreeMap<String, String> =
-            form_urlencoded::parse(bytes).into_owned().collect();
+        let form: BTreeMap<String, String> = form_urlencoded::parse(bytes).into_owned().collect();
         return json!(form);
     }
     json!({ "body": String::from_utf8_lossy(bytes) })
@@ -54,7 +53,11 @@ mod tests {
             (Some("application/json"), b"null", json!({"value": null})),
             (Some("application/json"), b"\xef\xbb\xbf{}", json!({})),
             (Some("application/json"), b"{oops", json!({"body": "{oops"})),
-            (Some("application/x-www-form-urlencoded"), b"a=1&b=x+y&a=2", json!({"a": "2", "b": "x y"})),
+            (
+                Some("application/x-www-form-urlencoded"),
+                b"a=1&b=x+y&a=2",
+                json!({"a": "2", "b": "x y"}),
+            ),
             (Some("text/plain"), b"hello", json!({"body": "hello"})),
         ];
         for (content_type, bytes, wanted) in cases {

@@ -44,9 +44,12 @@ pub(super) async fn run(
     let call = call(repository, args, stdin, most);
     match tokio::time::timeout(DEADLINE, call).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Err(ForgeError::Retry(
-            format!("could not run git in {}: install git on the orchestrator's machine", repository.display()),
-        )),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ForgeError::Retry(format!(
+                "could not run git in {}: install git on the orchestrator's machine",
+                repository.display()
+            )))
+        }
         Ok(Err(error)) => Err(ForgeError::Retry(format!(
             "could not run git {} in {}: {error}",
             args.join(" "),

@@ -31,7 +31,9 @@ pub(super) async fn normalise(
     payload: Value,
 ) -> Result<Option<Change>, ForgeError> {
     let full_name = repository_name(&payload).ok_or_else(|| {
-        ForgeError::Permanent("the body has no repository.full_name, so the repository is unknown".into())
+        ForgeError::Permanent(
+            "the body has no repository.full_name, so the repository is unknown".into(),
+        )
     })?;
     check_name(&full_name).map_err(ForgeError::Permanent)?;
     let after = text(&payload, "/after");
@@ -101,7 +103,8 @@ pub(super) async fn lock_file(
         return Err(ForgeError::Permanent(format!("{lock_ref:?} names no commit")));
     }
     let ask = format!("{lock_ref}^{{commit}}\n{lock_ref}:{LOCK_FILE}\n");
-    let answer = git::run(&repository, &["cat-file", "--batch"], ask.as_bytes(), LARGEST_ANSWER).await?;
+    let answer =
+        git::run(&repository, &["cat-file", "--batch"], ask.as_bytes(), LARGEST_ANSWER).await?;
     let mut rest = answer.stdout.as_slice();
     match object(&mut rest) {
         Some(Object::There { kind: "commit", .. }) => match object(&mut rest) {
@@ -222,7 +225,8 @@ async fn resolve_commit(
     let name = name.filter(|name| !name.starts_with('-')).unwrap_or("HEAD");
     for name in [name, "HEAD"] {
         let commit = format!("{name}^{{commit}}");
-        let answer = git::run(&repository, &["rev-parse", "--verify", "--quiet", &commit], b"", 256).await?;
+        let answer =
+            git::run(&repository, &["rev-parse", "--verify", "--quiet", &commit], b"", 256).await?;
         if let Some(sha) = answer.line() {
             return Ok(sha);
         }
@@ -238,7 +242,11 @@ async fn default_branch(repository: &Path, payload: &Value) -> Result<String, Fo
     Ok(answer.line().unwrap_or_else(|| "main".into()))
 }
 
-async fn merge_base(repository: &Path, one: &str, other: &str) -> Result<Option<String>, ForgeError> {
+async fn merge_base(
+    repository: &Path,
+    one: &str,
+    other: &str,
+) -> Result<Option<String>, ForgeError> {
     if one.starts_with('-') || other.starts_with('-') {
         return Ok(None);
     }
@@ -252,7 +260,9 @@ async fn in_working_tree(repository: &Path) -> Result<LockFetch, ForgeError> {
         Err(error) => return Err(could_not_read(repository, &error)),
     };
     if !path.starts_with(repository) {
-        return Ok(LockFetch::Corrupt(format!("{LOCK_FILE} is a link that leads out of the repository")));
+        return Ok(LockFetch::Corrupt(format!(
+            "{LOCK_FILE} is a link that leads out of the repository"
+        )));
     }
     let mut content = Vec::new();
     let read = async {
@@ -337,7 +347,16 @@ fn percent_encoded(path: &Path) -> String {
     let mut url = String::new();
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' | b'+' | b'@' => {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'/'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'+'
+            | b'@' => {
                 url.push(char::from(*byte));
             }
             other => url.push_str(&format!("%{other:02X}")),

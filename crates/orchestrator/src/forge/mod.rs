@@ -118,7 +118,9 @@ impl Forge {
         change: &Change,
     ) -> Result<ChangedFiles, ForgeError> {
         match (&self.source(delivery)?.kind, &change.repo) {
-            (Kind::Local { base, .. }, Some(repo)) => local::changed_files(base, repo, change).await,
+            (Kind::Local { base, .. }, Some(repo)) => {
+                local::changed_files(base, repo, change).await
+            }
             (Kind::Local { .. } | Kind::Generic, _) => {
                 Ok(ChangedFiles { files: Vec::new(), incomplete: false })
             }
@@ -131,7 +133,8 @@ impl Forge {
         routing_key: &str,
         repo: &str,
     ) -> Result<CloneSource, ForgeError> {
-        let source = self.sources.by_routing_key(routing_key).ok_or_else(|| removed(routing_key))?;
+        let source =
+            self.sources.by_routing_key(routing_key).ok_or_else(|| removed(routing_key))?;
         match &source.kind {
             Kind::Local { base, clone_url_base } => {
                 let url = local::clone_url(base, clone_url_base.as_deref(), repo)?;

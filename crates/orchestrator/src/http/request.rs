@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -22,6 +22,10 @@ const LONGEST_ID: usize = 128;
 /// The request's id: the client's, else a new one. Also in the response as `x-request-id`.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
+
+/// Put into a response that hides why it is a 500; the log gets it, with the request's id.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure(pub(crate) String);
 
 /// Wraps the whole service.
 pub(super) fn around(router: Router, app: App) -> Router {
@@ -38,7 +42,9 @@ async fn one(app: App, mut request: Request, next: Next) -> Response {
         .headers()
         .get("x-request-id")
         .and_then(|value| value.to_str().ok())
-        .filter(|id| !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic()))
+        .filter(|id| {
+            !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic())
+        })
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
@@ -55,6 +61,9 @@ async fn one(app: App, mut request: Request, next: Next) -> Response {
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
+    }
+    if let Some(Failure(why)) = response.extensions_mut().remove() {
+        error!(request.id = %id, %method, path, "request failed: {why}");
     }
     let status = response.status().as_u16();
     let duration_ms = started.elapsed().as_millis() as u64;

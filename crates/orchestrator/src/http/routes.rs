@@ -6,9 +6,10 @@
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, any, on};
 use axum::{Extension, Router};
 
+use crate::access::Permission;
 use crate::app::App;
 
 /// Who may use a route.
@@ -21,7 +22,7 @@ pub enum Access {
     /// An agent, which authenticates inside the socket.
     Agent,
     /// A bearer token with this permission.
-    Permission(&'static str),
+    Permission(Permission),
     /// Any valid bearer token.
     AnyToken,
 }
@@ -88,7 +89,24 @@ impl Routes {
         self.add(Method::DELETE, path, access, on(MethodFilter::DELETE, handler))
     }
 
-    fn add(mut self, method: Method, path: &str, access: Access, handler: MethodRouter<App>) -> Routes {
+    /// Every method; for what catches the rest.
+    pub(crate) fn any<H, T>(mut self, path: &str, access: Access, handler: H) -> Routes
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.router = self.router.route(path, any(handler).layer(Extension(access)));
+        self.table.push(RouteEntry { method: "ANY".to_owned(), path: path.to_owned(), access });
+        self
+    }
+
+    fn add(
+        mut self,
+        method: Method,
+        path: &str,
+        access: Access,
+        handler: MethodRouter<App>,
+    ) -> Routes {
         self.router = self.router.route(path, handler.layer(Extension(access)));
         self.table.push(RouteEntry { method: method.to_string(), path: path.to_owned(), access });
         self

@@ -4,6 +4,7 @@
 //! for one delivery without writing anything, `settle` writes what came out for a whole batch.
 
 mod accept;
+mod lock_cache;
 mod process;
 mod settle;
 mod work;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::config::Config;
 pub(crate) use accept::accept;
 
 /// A delivery as `webhooks` hands it over, verified and with its identity worked out.
@@ -64,14 +66,15 @@ pub(crate) enum AcceptError {
     #[error("the orchestrator is stopping")]
     Stopping,
     /// The database did not take it.
-    #[error("could not record the delivery: {0}")]
-    Store(String),
+    #[error("could not record the delivery")]
+    Store(#[source] std::sync::Arc<kici_store::StoreError>),
 }
 
 /// The sending ends: deliveries to be written, and hints that something is due.
 pub(crate) struct Inbox {
     incoming: mpsc::Sender<accept::Waiting>,
     due: tokio::sync::Notify,
+    locks: lock_cache::LockCache,
 }
 
 /// The receiving ends, turned into tasks by [`Work::spawn`].
@@ -87,9 +90,10 @@ const WAITING: usize = 4096;
 const IN_HAND: usize = 2048;
 
 impl Inbox {
-    pub(crate) fn new() -> (Inbox, Work) {
+    pub(crate) fn new(config: &Config) -> (Inbox, Work) {
         let (incoming, receive) = mpsc::channel(WAITING);
-        let inbox = Inbox { incoming, due: tokio::sync::Notify::new() };
+        let locks = lock_cache::LockCache::new(&config.lock_files);
+        let inbox = Inbox { incoming, due: tokio::sync::Notify::new(), locks };
         (inbox, Work { incoming: receive, handed_over: mpsc::channel(IN_HAND) })
     }
 

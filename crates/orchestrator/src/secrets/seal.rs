@@ -20,7 +20,9 @@ const TAG: usize = 16;
 
 /// The configuration has no master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no encryption key is configured: set KICI_SECRET_KEY to 32 random bytes (openssl rand -hex 32) and restart")]
+#[error(
+    "no encryption key is configured: set KICI_SECRET_KEY to 32 random bytes (openssl rand -hex 32) and restart"
+)]
 pub(crate) struct NoKey;
 
 /// A stored text that does not open.

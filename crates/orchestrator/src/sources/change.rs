@@ -44,7 +44,10 @@ pub(crate) fn create(
     let kind = match (&body.local_config, body.provider_type) {
         (Some(_), _) => ProviderType::Local,
         (None, Some(ProviderType::Local)) => {
-            wrong.push(ErrorDetail::at("localConfig", "a local source needs localConfig.repoBasePath"));
+            wrong.push(ErrorDetail::at(
+                "localConfig",
+                "a local source needs localConfig.repoBasePath",
+            ));
             ProviderType::Local
         }
         (None, _) => ProviderType::Generic,
@@ -57,7 +60,9 @@ pub(crate) fn create(
     let method = body.verification_method.unwrap_or(default);
     let mut config = body.verification_config.unwrap_or_default();
     let secret = take_secret(method, &mut config);
-    if secret.is_none() && let Some(field) = secret_field(method) {
+    if secret.is_none()
+        && let Some(field) = secret_field(method)
+    {
         wrong.push(ErrorDetail::at(
             &format!("verificationConfig.{field}"),
             format!("{} needs verificationConfig.{field}", method.as_str()),
@@ -172,7 +177,10 @@ fn finish(
 }
 
 /// Takes the secret out of what is stored in clear. Only the field of the method counts.
-fn take_secret(method: VerificationMethod, config: &mut VerificationConfig) -> Option<SecretString> {
+fn take_secret(
+    method: VerificationMethod,
+    config: &mut VerificationConfig,
+) -> Option<SecretString> {
     let (secret, token, key) = (config.secret.take(), config.token.take(), config.key.take());
     match method {
         VerificationMethod::HmacSha256 => secret,

@@ -67,7 +67,9 @@ impl Check {
     ) -> Result<Check, String> {
         let header = |default: HeaderName| match &config.header_name {
             None => Ok(default),
-            Some(name) => HeaderName::from_str(name).map_err(|_| format!("{name:?} is no header name")),
+            Some(name) => {
+                HeaderName::from_str(name).map_err(|_| format!("{name:?} is no header name"))
+            }
         };
         let current = opened.current.filter(|secret| !secret.expose_secret().is_empty());
         let shared = |what: &str| {

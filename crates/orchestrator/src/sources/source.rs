@@ -137,7 +137,9 @@ fn check(row: &SourceRow, sealer: &Sealer) -> Check {
     };
     let config: VerificationConfig = match serde_json::from_value(row.verification.clone()) {
         Ok(config) => config,
-        Err(error) => return Check::Misconfigured(format!("its configuration is damaged: {error}")),
+        Err(error) => {
+            return Check::Misconfigured(format!("its configuration is damaged: {error}"));
+        }
     };
     let place = secret_place(&row.org_id, row.id);
     let open = |stored: &Option<String>| -> Result<Option<SecretString>, String> {
@@ -173,7 +175,9 @@ impl ValuePath {
         let bare = text.strip_prefix("$.").unwrap_or(text);
         let dotted = !bare.is_empty()
             && !bare.starts_with('$')
-            && bare.split('.').all(|key| !key.is_empty() && !key.contains(['[', ']', '*', '@', '?']));
+            && bare
+                .split('.')
+                .all(|key| !key.is_empty() && !key.contains(['[', ']', '*', '@', '?']));
         if dotted {
             return Ok(ValuePath::Keys(bare.split('.').map(str::to_owned).collect()));
         }
@@ -207,9 +211,7 @@ mod tests {
     #[test]
     fn paths_are_dotted_keys_or_json_path() {
         let body = json!({"a": {"b": "x", "n": 7}, "l": [{"k": "first"}], "x-kind": "push"});
-        let text = |path: &str| {
-            ValuePath::parse(path).unwrap().text(&body).map(str::to_owned)
-        };
+        let text = |path: &str| ValuePath::parse(path).unwrap().text(&body).map(str::to_owned);
         assert_eq!(text("$.a.b").as_deref(), Some("x"));
         assert_eq!(text("a.b").as_deref(), Some("x"));
         assert_eq!(text("$.x-kind").as_deref(), Some("push"));

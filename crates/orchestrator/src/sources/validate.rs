@@ -20,14 +20,21 @@ pub(super) fn check(
     wrong: &mut Vec<ErrorDetail>,
 ) {
     let letters = content.name.chars().count();
-    if letters == 0 || letters > 255 || content.name.contains('/') || content.name.trim() != content.name {
+    if letters == 0
+        || letters > 255
+        || content.name.contains('/')
+        || content.name.trim() != content.name
+    {
         wrong.push(ErrorDetail::at(
             "name",
             "expected 1 to 255 characters without '/' and without spaces around it",
         ));
     }
     if Uuid::try_parse(&content.name).is_ok() {
-        wrong.push(ErrorDetail::at("name", "a name that looks like an id could be mistaken for one"));
+        wrong.push(ErrorDetail::at(
+            "name",
+            "a name that looks like an id could be mistaken for one",
+        ));
     }
     let headers = [
         ("eventTypeHeader", &content.event_type_header),

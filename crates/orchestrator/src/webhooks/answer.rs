@@ -51,10 +51,14 @@ impl IntoResponse for Answer {
             Answer::TooLarge { most } => {
                 rejected(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large", Some(most as u64))
             }
-            Answer::Misconfigured => {
-                rejected(StatusCode::INTERNAL_SERVER_ERROR, "Source verification misconfigured", None)
+            Answer::Misconfigured => rejected(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Source verification misconfigured",
+                None,
+            ),
+            Answer::InvalidSignature => {
+                rejected(StatusCode::UNAUTHORIZED, "Invalid signature", None)
             }
-            Answer::InvalidSignature => rejected(StatusCode::UNAUTHORIZED, "Invalid signature", None),
             Answer::RateLimited { retry_after_s } => {
                 let response = rejected(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded", None);
                 later(retry_after_s, response)

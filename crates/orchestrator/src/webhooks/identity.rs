@@ -42,9 +42,8 @@ pub(super) fn identify(source: &Source, headers: &HeaderMap, body: &[u8]) -> Ide
         .or_else(|| text(headers, "x-idempotency-key"))
         .or_else(|| text(headers, "x-delivery-id"));
     let keyed = key.is_some();
-    let raw_id = key
-        .or_else(|| text(headers, "x-request-id"))
-        .unwrap_or_else(|| Uuid::new_v4().to_string());
+    let raw_id =
+        key.or_else(|| text(headers, "x-request-id")).unwrap_or_else(|| Uuid::new_v4().to_string());
     Identity { event, raw_id: bounded(raw_id), keyed }
 }
 

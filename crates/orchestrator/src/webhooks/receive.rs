@@ -82,7 +82,8 @@ fn admit(
     match source.kind {
         Kind::Local { .. } => check_local(headers, body)?,
         Kind::Generic => {
-            if !source.allowed_events.is_empty() && !source.allowed_events.contains(&identity.event) {
+            if !source.allowed_events.is_empty() && !source.allowed_events.contains(&identity.event)
+            {
                 return Err(Answer::Filtered { event: identity.event });
             }
         }

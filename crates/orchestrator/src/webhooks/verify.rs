@@ -34,17 +34,16 @@ pub(super) fn verify(
         Check::Hmac { header, keys } => {
             let presented = headers.get(header).and_then(|value| signature(value.as_bytes()));
             presented.is_some_and(|presented| {
-                keys.accepted(now).any(|key| {
-                    key.clone().chain_update(body).verify_slice(&presented).is_ok()
-                })
+                keys.accepted(now)
+                    .any(|key| key.clone().chain_update(body).verify_slice(&presented).is_ok())
             })
         }
         Check::Text { header, texts } => headers.get(header).is_some_and(|value| {
             let value = value.as_bytes();
             let presented = value.strip_prefix(b"Bearer ").unwrap_or(value);
-            texts.accepted(now).any(|text| {
-                bool::from(text.expose_secret().as_bytes().ct_eq(presented))
-            })
+            texts
+                .accepted(now)
+                .any(|text| bool::from(text.expose_secret().as_bytes().ct_eq(presented)))
         }),
     };
     if genuine { Verdict::Genuine } else { Verdict::Forged }
@@ -64,7 +63,11 @@ mod tests {
     #[test]
     fn the_forms_of_a_signature() {
         let digits = "ab".repeat(32);
-        let good = [digits.clone(), format!("sha256={digits}"), format!("sha256={}", digits.to_uppercase())];
+        let good = [
+            digits.clone(),
+            format!("sha256={digits}"),
+            format!("sha256={}", digits.to_uppercase()),
+        ];
         for form in good {
             assert_eq!(signature(form.as_bytes()), Some([0xab; 32]), "{form}");
         }

@@ -121,7 +121,9 @@ fn check_labels(field: &str, labels: &[String], wrong: &mut Vec<ErrorDetail>) {
         let fits = (1..=255).contains(&label.len())
             && !label.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control());
         if !fits {
-            let text = format!("{label:?} is no label: expected 1 to 255 characters without ',' and spaces");
+            let text = format!(
+                "{label:?} is no label: expected 1 to 255 characters without ',' and spaces"
+            );
             let mut detail = ErrorDetail::at(field, text);
             detail.path.push(PathPart::Index(index));
             wrong.push(detail);

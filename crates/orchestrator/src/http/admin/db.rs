@@ -11,9 +11,11 @@ use crate::http::{Access, Routes};
 
 pub(super) fn routes() -> Routes {
     let may = Access::Permission;
-    Routes::new()
-        .post("/api/v1/admin/db/migrate", may(Permission::ContextUpdate), migrate)
-        .get("/api/v1/admin/db/migrate/status", may(Permission::ContextRead), status)
+    Routes::new().post("/api/v1/admin/db/migrate", may(Permission::ContextUpdate), migrate).get(
+        "/api/v1/admin/db/migrate/status",
+        may(Permission::ContextRead),
+        status,
+    )
 }
 
 /// Applies what is missing. Another migration that is under way is waited for.

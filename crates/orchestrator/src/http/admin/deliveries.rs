@@ -98,13 +98,18 @@ async fn show(
     }
     let mut conn = app.store.connection().await?;
     let row = own_delivery(&mut conn, &caller, query.org_id, &delivery_id).await?;
-    let mut detail = DeliveryDetail { payload: None, payload_read_error: None, delivery: view(row.clone()) };
+    let mut detail =
+        DeliveryDetail { payload: None, payload_read_error: None, delivery: view(row.clone()) };
     if query.include_payload {
         let kept = delivery_body(&mut conn, row.id).await?.and_then(|body| body.payload);
         match (kept, &row.payload_omitted) {
             (Some(bytes), None) => detail.payload = Some(shown(&bytes)),
-            (_, Some(why)) => detail.payload_read_error = Some(format!("the payload was not kept: {why}")),
-            (None, None) => detail.payload_read_error = Some("the payload is not there any more".into()),
+            (_, Some(why)) => {
+                detail.payload_read_error = Some(format!("the payload was not kept: {why}"))
+            }
+            (None, None) => {
+                detail.payload_read_error = Some("the payload is not there any more".into())
+            }
         }
     }
     Ok(Json(detail))
@@ -121,9 +126,12 @@ async fn replay(
     let row = own_delivery(&mut conn, &caller, query.org_id, &delivery_id).await?;
     let body = delivery_body(&mut conn, row.id).await?;
     drop(conn);
-    let Some((body, payload)) = body.and_then(|mut body| body.payload.take().map(|bytes| (body, bytes)))
+    let Some((body, payload)) =
+        body.and_then(|mut body| body.payload.take().map(|bytes| (body, bytes)))
     else {
-        return Err(ApiError::conflict("The payload of this delivery was not kept, so it cannot be replayed"));
+        return Err(ApiError::conflict(
+            "The payload of this delivery was not kept, so it cannot be replayed",
+        ));
     };
     let mut delivery = NewDelivery {
         org_id: row.org_id,
@@ -143,7 +151,10 @@ async fn replay(
         match inbox::accept(&app, delivery.clone()).await {
             Ok(Accepted::New) => {
                 tracing::info!(delivery.id = %delivery.delivery_id, by = %caller.token(), "delivery replayed");
-                return Ok((StatusCode::ACCEPTED, Json(Replayed { delivery_id: delivery.delivery_id })));
+                return Ok((
+                    StatusCode::ACCEPTED,
+                    Json(Replayed { delivery_id: delivery.delivery_id }),
+                ));
             }
             // This number was used by an earlier replay.
             Ok(Accepted::Duplicate) => {}

@@ -136,8 +136,11 @@ impl Follower {
             anyhow::bail!("it is gone");
         };
         let jobs = run_view::jobs(&mut conn, self.run, true).await?;
-        let attempts: HashMap<Uuid, i32> =
-            job_of_run(&mut conn, self.run).await?.into_iter().map(|job| (job.id, job.attempt)).collect();
+        let attempts: HashMap<Uuid, i32> = job_of_run(&mut conn, self.run)
+            .await?
+            .into_iter()
+            .map(|job| (job.id, job.attempt))
+            .collect();
         drop(conn);
         let detail = run_view::detail(&run);
         let text = serde_json::to_string(&detail)?;

@@ -39,7 +39,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = bytes(request, state).await?;
-        if bytes.trim_ascii().is_empty() { Ok(MaybeBody(T::default())) } else { json(&bytes).map(MaybeBody) }
+        if bytes.trim_ascii().is_empty() {
+            Ok(MaybeBody(T::default()))
+        } else {
+            json(&bytes).map(MaybeBody)
+        }
     }
 }
 

@@ -73,14 +73,9 @@ pub(super) async fn jobs(
     Ok(jobs.collect())
 }
 
-fn job(
-    row: view::JobView,
-    needs: Option<Vec<NeedView>>,
-    steps: Option<Vec<StepView>>,
-) -> JobView {
-    let labels = json::<SelectorBody>(Some(&row.selector)).map(|selector| {
-        selector.runs_on.iter().map(ToString::to_string).collect()
-    });
+fn job(row: view::JobView, needs: Option<Vec<NeedView>>, steps: Option<Vec<StepView>>) -> JobView {
+    let labels = json::<SelectorBody>(Some(&row.selector))
+        .map(|selector| selector.runs_on.iter().map(ToString::to_string).collect());
     JobView {
         job_id: JobId(row.id),
         job_name: row.name,

@@ -141,12 +141,12 @@ async fn cancel_run(
     let run = run_get(&mut conn, id).await?.ok_or_else(not_found)?;
     caller.require_key(&run.routing_key)?;
     drop(conn);
-    let by = format!("token:{}", caller.token());
-    match cancel(&app, id, body.force, &by, "cancelled by an operator").await {
-        Ok(done) => Ok(Json(RunCancelled {
-            status: done.state.to_string(),
-            cancelled_jobs: done.jobs as u64,
-        })),
+    match cancel(&app, id, body.force, caller.label(), "asked for over the API").await {
+        Ok(done) => {
+            // One that had a failed job ends as failed; what the caller wants to know is that it ended.
+            let status = if done.state.is_final() { "cancelled" } else { "cancelling" };
+            Ok(Json(RunCancelled { status: status.to_owned(), cancelled_jobs: done.jobs as u64 }))
+        }
         Err(CancelError::Unknown(_)) => Err(not_found()),
         Err(CancelError::Ended { state, .. }) => {
             Err(ApiError::conflict_in_state("Run already in terminal state", state))
@@ -177,7 +177,9 @@ fn states(csv: &str) -> Result<Vec<String>, ApiError> {
     for state in csv.split(',').map(str::trim).filter(|state| !state.is_empty()) {
         if !STATES.contains(&state) {
             let allowed = STATES.join(", ");
-            return Err(ApiError::BadRequest(format!("Invalid status \"{state}\". Allowed: {allowed}")));
+            return Err(ApiError::BadRequest(format!(
+                "Invalid status \"{state}\". Allowed: {allowed}"
+            )));
         }
         states.push(state.to_owned());
     }

@@ -21,9 +21,11 @@ const LITTLE_DISK: u64 = 1024 * 1024 * 1024;
 const NO_DISK: u64 = 100 * 1024 * 1024;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .get("/api/v1/capabilities", Access::Public, capabilities)
-        .get("/admin/diagnose", Access::Public, diagnose)
+    Routes::new().get("/api/v1/capabilities", Access::Public, capabilities).get(
+        "/admin/diagnose",
+        Access::Public,
+        diagnose,
+    )
 }
 
 async fn capabilities() -> Json<Capabilities> {

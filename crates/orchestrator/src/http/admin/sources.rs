@@ -167,7 +167,11 @@ async fn set_enabled(
 }
 
 /// The row, if the caller may know of it.
-async fn own_row(conn: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<SourceRow, ApiError> {
+async fn own_row(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    id: Uuid,
+) -> Result<SourceRow, ApiError> {
     let row = row(conn, id).await?;
     caller.require_key(&row.routing_key)?;
     Ok(row)

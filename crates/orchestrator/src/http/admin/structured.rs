@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use kici_model::ids::JobId;
 use kici_model::state::EndReason;
-use kici_protocol::http::runs::{
-    FailureCategory, StructuredJob, StructuredRun, StructuredStep,
-};
+use kici_protocol::http::runs::{FailureCategory, StructuredJob, StructuredRun, StructuredStep};
 use kici_protocol::http::untrusted::Untrusted;
 use kici_store::view::{self, job_of_run, step_of_run};
 use kici_store::{PgConnection, StoreError};
@@ -51,7 +49,9 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             return None;
         }
         Some(match json::<EndReason>(job.end_reason.as_deref())? {
-            EndReason::StepFailed { .. } | EndReason::JobError { .. } => FailureCategory::StepFailed,
+            EndReason::StepFailed { .. } | EndReason::JobError { .. } => {
+                FailureCategory::StepFailed
+            }
             EndReason::TimedOut { .. } => FailureCategory::TimedOut,
             EndReason::AgentLost { .. }
             | EndReason::QueueExpired
@@ -73,7 +73,10 @@ fn job(row: view::JobView, steps: Vec<StructuredStep>) -> StructuredJob {
         job_id: JobId(row.id),
         job_name: row.name,
         status: row.state,
-        duration_ms: row.started_at.zip(row.finished_at).map(|(start, end)| end.millis_since(start)),
+        duration_ms: row
+            .started_at
+            .zip(row.finished_at)
+            .map(|(start, end)| end.millis_since(start)),
         error_message: row.error_message.map(Untrusted::new),
         outputs: outputs(json(row.outputs.as_deref())),
         // Values given out as secrets are not stored with the others.
@@ -88,7 +91,9 @@ fn outputs(stored: Option<Map<String, Value>>) -> Map<String, Value> {
     for (step, values) in stored.unwrap_or_default() {
         match values {
             Value::Object(values) => {
-                flat.extend(values.into_iter().map(|(key, value)| (format!("{step}.{key}"), marked(value))));
+                flat.extend(
+                    values.into_iter().map(|(key, value)| (format!("{step}.{key}"), marked(value))),
+                );
             }
             other => {
                 flat.insert(step, marked(other));

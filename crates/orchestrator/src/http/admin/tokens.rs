@@ -114,7 +114,9 @@ fn check(body: &CreateToken) -> Result<Option<Time>, ApiError> {
         (Some(at), None) => Some(at.unix_micros() / 1000),
         (None, Some(seconds)) => {
             let life = Duration::from_secs(seconds).as_millis();
-            let end = i64::try_from(life).ok().and_then(|life| (now.unix_micros() / 1000).checked_add(life));
+            let end = i64::try_from(life)
+                .ok()
+                .and_then(|life| (now.unix_micros() / 1000).checked_add(life));
             if end.is_none() {
                 wrong.push(ErrorDetail::at("expiresInSeconds", "is too far away"));
             }
@@ -125,5 +127,9 @@ fn check(body: &CreateToken) -> Result<Option<Time>, ApiError> {
     if expires_at.is_some_and(|at| at <= now.unix_micros() / 1000) {
         wrong.push(ErrorDetail::at("expiresAt", "is in the past"));
     }
-    if wrong.is_empty() { Ok(expires_at.map(Time::from_millis)) } else { Err(ApiError::Invalid(wrong)) }
+    if wrong.is_empty() {
+        Ok(expires_at.map(Time::from_millis))
+    } else {
+        Err(ApiError::Invalid(wrong))
+    }
 }

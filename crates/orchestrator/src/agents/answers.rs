@@ -1,0 +1,66 @@
+//! Answers to requests of jobs for what this version does not have. A job is told at once instead of running into
+//! its own time limit.
+
+use kici_protocol::agent::{
+    AgentApiResponse, ApprovalOutcome, CacheRestoreResponse, CacheSaveResponse, ConcurrencyAck,
+    ConcurrencyAction, EventEmitResponse, FromAgent, StepApprovalResolved, ToAgent, UploadUrl,
+};
+
+/// The answer to a request, if the message is one.
+pub(super) fn answer(message: &FromAgent) -> Option<ToAgent> {
+    Some(match message {
+        FromAgent::ConcurrencyReport(report) => ToAgent::ConcurrencyAck(ConcurrencyAck {
+            request_id: report.message_id.clone(),
+            action: ConcurrencyAction::Proceed,
+            reason: Some("concurrency groups are not enforced yet".into()),
+            run_id: Some(report.run_id.clone()),
+            job_id: Some(report.job_id.clone()),
+        }),
+        FromAgent::EventEmit(emit) => ToAgent::EventEmitResponse(EventEmitResponse {
+            request_id: emit.request_id.clone(),
+            delivery_id: None,
+            error: Some("internal events are not supported yet".into()),
+        }),
+        FromAgent::ApiRequest(request) => ToAgent::ApiResponse(AgentApiResponse {
+            request_id: request.request_id.clone(),
+            result: None,
+            error: Some(format!("Unknown API method '{}'", request.method)),
+        }),
+        // An empty address means: no storage for archives.
+        FromAgent::CacheUploadRequest(request) => ToAgent::CacheUploadResponse(UploadUrl {
+            request_id: request.message_id.clone(),
+            upload_url: String::new(),
+        }),
+        FromAgent::ProvenanceUploadRequest(request) => {
+            ToAgent::ProvenanceUploadResponse(UploadUrl {
+                request_id: request.message_id.clone(),
+                upload_url: String::new(),
+            })
+        }
+        FromAgent::CacheRestoreRequest(request) => {
+            ToAgent::CacheRestoreResponse(CacheRestoreResponse {
+                request_id: request.message_id.clone(),
+                hit: false,
+                matched_key: None,
+                download_url: None,
+                tar_hash: None,
+            })
+        }
+        FromAgent::CacheSaveRequest(request) => ToAgent::CacheSaveResponse(CacheSaveResponse {
+            request_id: request.message_id.clone(),
+            skip: true,
+            upload_url: None,
+        }),
+        FromAgent::StepApprovalRequest(request) => {
+            ToAgent::StepApprovalResolved(StepApprovalResolved {
+                request_id: request.message_id.clone(),
+                run_id: request.run_id.clone(),
+                job_id: request.job_id.clone(),
+                step_index: request.step_index,
+                outcome: ApprovalOutcome::Rejected,
+                reason: Some("Approvals not available on this orchestrator".into()),
+            })
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,21 @@
+//! Agents: their sockets, what they hold, and who is connected.
+//!
+//! `socket` is the edge (one task reads, one writes), `link` decides what a message means and owns no socket,
+//! `gates` says who may register, `register` compares what an agent holds with the table, `outcome` turns reports
+//! into facts, `registry` knows the connected agents for `dispatch`.
+
+mod answers;
+mod gates;
+mod link;
+mod outcome;
+mod register;
+mod registry;
+mod socket;
+
+pub(crate) use registry::{Agents, Offer};
+
+use crate::http::{Access, Routes};
+
+pub(crate) fn routes() -> Routes {
+    Routes::new().get("/ws", Access::Agent, socket::upgrade)
+}

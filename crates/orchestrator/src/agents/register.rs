@@ -1,0 +1,159 @@
+//! Compares what an agent says it holds with what the table says, when it registers.
+//!
+//! Jobs on both sides go on; jobs that only the agent has are stopped there; jobs that only the table has are
+//! settled at once: returned to the queue if they never started, failed if they had.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use kici_model::state::EndReason;
+use kici_protocol::agent::InFlightJob;
+use kici_store::job::{JobNow, job_now};
+use kici_store::lease::{GiveBack, job_adopt, job_cancelling, job_give_back, job_of_agent};
+use kici_store::run::{LockedRun, run_lock};
+use kici_store::{PgConnection, Store, StoreError};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::link::Held;
+use crate::app::App;
+use crate::jobs::apply::announce;
+use crate::jobs::{Ending, Finish, finish};
+
+/// A job that the agent has to stop.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    pub(super) run: Uuid,
+    pub(super) job: Uuid,
+    pub(super) reason: &'static str,
+    pub(super) force: bool,
+}
+
+/// What the comparison gave.
+#[derive(Debug, Default)]
+pub(super) struct Reconciled {
+    /// Jobs that the connection holds now.
+    pub(super) held: HashMap<Uuid, Held>,
+    /// Jobs that were taken over from before a restart of the orchestrator: their log may have a gap.
+    pub(super) adopted: Vec<(Uuid, i32)>,
+    pub(super) stop: Vec<Stop>,
+}
+
+/// Compares, and writes what follows, in one transaction.
+pub(super) async fn reconcile(
+    app: &App,
+    agent: &str,
+    listed: &[InFlightJob],
+) -> Result<Reconciled, StoreError> {
+    let ids: Vec<Uuid> = listed.iter().filter_map(|job| job.job_id.parse().ok()).collect();
+    let mut tx = app.store.begin().await?;
+    let mut rows: HashMap<Uuid, JobNow> =
+        job_of_agent(&mut tx, agent).await?.into_iter().map(|row| (row.id, row)).collect();
+    rows.extend(job_now(&mut tx, &ids).await?.into_iter().map(|row| (row.id, row)));
+    if rows.is_empty() && ids.is_empty() {
+        return Ok(Reconciled::default());
+    }
+    let runs: BTreeSet<Uuid> = rows.values().map(|row| row.run_id).collect();
+    let runs: Vec<Uuid> = runs.into_iter().collect();
+    let locked: HashMap<Uuid, LockedRun> =
+        run_lock(&mut tx, &runs).await?.into_iter().map(|run| (run.id, run)).collect();
+    // Again, now that nobody else decides about them.
+    let all: Vec<Uuid> = rows.keys().copied().collect();
+    rows = job_now(&mut tx, &all).await?.into_iter().map(|row| (row.id, row)).collect();
+
+    let mut done = Reconciled::default();
+    for job in listed {
+        keep(&mut tx, app, agent, job, &rows, &locked, &mut done).await?;
+    }
+    let mut ends = Vec::new();
+    for row in
+        rows.values().filter(|row| !ids.contains(&row.id) && row.agent_id.as_deref() == Some(agent))
+    {
+        ends.extend(settle_lost(&mut tx, agent, row).await?);
+    }
+    let settled = finish(&mut tx, &ends, &[]).await?;
+    Store::commit(tx).await?;
+    announce(app, &settled);
+    Ok(done)
+}
+
+/// A job that the agent says it is running.
+async fn keep(
+    conn: &mut PgConnection,
+    app: &App,
+    agent: &str,
+    job: &InFlightJob,
+    rows: &HashMap<Uuid, JobNow>,
+    runs: &HashMap<Uuid, LockedRun>,
+    done: &mut Reconciled,
+) -> Result<(), StoreError> {
+    let (Ok(id), Ok(run)) = (job.job_id.parse::<Uuid>(), job.run_id.parse::<Uuid>()) else {
+        warn!(agent.id = agent, job.id = %job.job_id, "the agent holds a job whose id is none of ours");
+        return Ok(());
+    };
+    let gone = |reason| Stop { run, job: id, reason, force: false };
+    let Some((row, locked)) = rows.get(&id).and_then(|row| Some((row, runs.get(&row.run_id)?)))
+    else {
+        done.stop.push(gone("the orchestrator does not know this job"));
+        return Ok(());
+    };
+    let stopped = locked.stop.is_some();
+    let waits = row.agent_id.is_none();
+    let adopted =
+        if stopped && waits { None } else { job_adopt(conn, id, agent, app.number).await? };
+    let Some(attempt) = adopted else {
+        done.stop.push(gone("the job ended or went to another agent"));
+        return Ok(());
+    };
+    info!(job.id = %id, agent.id = agent, attempt, "job goes on with its agent");
+    done.held.insert(id, Held { run: row.run_id, attempt, started: row.state != "queued" });
+    if row.owner != app.number || waits {
+        done.adopted.push((id, attempt));
+    }
+    if let Some(stop) = &locked.stop {
+        job_cancelling(conn, &[id], crate::runs::STOP_WITHIN).await?;
+        let force = stop == "force";
+        done.stop.push(Stop { run: row.run_id, job: id, reason: "run cancelled via API", force });
+    }
+    Ok(())
+}
+
+/// A job that the table gives to the agent but the agent does not have.
+async fn settle_lost(
+    conn: &mut PgConnection,
+    agent: &str,
+    row: &JobNow,
+) -> Result<Option<Finish>, StoreError> {
+    let end = |ending, reason| {
+        Some(Finish {
+            attempt: Some(row.attempt),
+            ..Finish::because(row.run_id, row.id, ending, reason)
+        })
+    };
+    Ok(match row.state.as_str() {
+        "queued" => {
+            let back = GiveBack {
+                job: row.id,
+                attempt: row.attempt,
+                delay: Duration::ZERO,
+                failed: false,
+                refused_by: None,
+                only_unacked: false,
+            };
+            if job_give_back(conn, &back).await? {
+                info!(job.id = %row.id, agent.id = agent, "job never started on its agent, returned to the queue");
+            }
+            None
+        }
+        "running" | "recovering" => {
+            let mut finish = end(Ending::Failed, EndReason::AgentLost { agent: agent.to_owned() });
+            if let Some(finish) = &mut finish {
+                finish.error =
+                    Some(format!("Job failed: agent restarted and lost the job ({agent})"));
+            }
+            finish
+        }
+        "cancelling" => end(Ending::Cancelled, EndReason::Cancelled { by: None, reason: None }),
+        _ => None,
+    })
+}

@@ -1,0 +1,431 @@
+//! The edge of an agent's connection: one task reads, one writes.
+//!
+//! Frames are handled strictly one after the other. While a report waits for the database, the socket is not
+//! read, and so the agent is slowed down instead of anything being dropped. Orders (dispatch, cancel, pings) have
+//! their own way out and do not wait for reports.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use kici_model::labels::AgentLabels;
+use kici_protocol::agent::limits::{
+    AUTH_TIMEOUT, MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT, REGISTER_TIMEOUT,
+};
+use kici_protocol::agent::{Close, CloseCode, Register, RegisterAck, ToAgent};
+use kici_store::job::job_now;
+use kici_store::lease::job_agent_lost;
+use tokio::sync::mpsc;
+use tokio::time::{Duration, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::link::{Effect, Link};
+use super::register::{Reconciled, reconcile};
+use super::registry::{Connected, Entry, ORDERS, Order};
+use crate::access::agent_token_verify;
+use crate::app::App;
+use crate::jobs::Fact;
+use crate::logging::Chain;
+
+/// Memory of an idle connection; larger messages get more while they last.
+const BUFFER: usize = 16 * 1024;
+
+/// Above [`MAX_MESSAGE`] the agent is told; far above, the library hangs up (1009).
+const HARD_LIMIT: usize = 2 * MAX_MESSAGE;
+
+/// How long a message may take to leave.
+const SEND_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the other side may take to answer a close, and how long a replaced connection is read out.
+const CLOSE_WITHIN: Duration = Duration::from_millis(1000);
+
+/// `GET /ws`. What is not an upgrade is not found.
+pub(super) async fn upgrade(
+    State(app): State<App>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Err(_) => (StatusCode::NOT_FOUND, "404 Not Found").into_response(),
+        Ok(upgrade) => upgrade
+            .read_buffer_size(BUFFER)
+            .write_buffer_size(BUFFER)
+            .max_message_size(HARD_LIMIT)
+            .max_frame_size(HARD_LIMIT)
+            .on_upgrade(move |socket| Box::pin(serve(app, socket, from))),
+    }
+}
+
+async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
+    let connection = Uuid::new_v4();
+    let _open = app.agents.open(connection, from);
+    let (sink, stream) = socket.split();
+    let (orders, outgoing) = mpsc::channel(ORDERS);
+    let closing = CancellationToken::new();
+    let writer = tokio::spawn(write(sink, outgoing, closing.clone()));
+    let link = Arc::new(Mutex::new(Link::new(app.config.agents.auth, connection.to_string())));
+    let mut reader = Reader {
+        app: app.clone(),
+        connection,
+        link,
+        orders,
+        closing,
+        stream,
+        agent: None,
+        done: CancellationToken::new(),
+    };
+    reader.run().await;
+    reader.done.cancel();
+    if let Some(agent) = reader.agent.take() {
+        disconnected(&app, &agent).await;
+    }
+    // The writer ends with its channel, after the close frame; somebody may still hold the other end for a moment.
+    drop(reader);
+    let abort = writer.abort_handle();
+    if timeout(CLOSE_WITHIN, writer).await.is_err() {
+        abort.abort();
+    }
+}
+
+/// Writes orders and pings until a close, or until the agent does not take them.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut orders: mpsc::Receiver<Order>,
+    closing: CancellationToken,
+) {
+    let mut pings = tokio::time::interval(PING_INTERVAL);
+    pings.reset();
+    loop {
+        let message = tokio::select! {
+            order = orders.recv() => match order {
+                None => break,
+                Some(Order::Send(message)) => Message::Text(message.to_text().into()),
+                Some(Order::Close(close)) => {
+                    let frame = CloseFrame { code: close.code as u16, reason: close.reason.into() };
+                    let _ = timeout(SEND_WITHIN, sink.send(Message::Close(Some(frame)))).await;
+                    break;
+                }
+            },
+            _ = pings.tick() => Message::Ping(Vec::new().into()),
+        };
+        if !matches!(timeout(SEND_WITHIN, sink.send(message)).await, Ok(Ok(()))) {
+            break;
+        }
+    }
+    closing.cancel();
+}
+
+struct Reader {
+    app: App,
+    connection: Uuid,
+    link: Arc<Mutex<Link>>,
+    orders: mpsc::Sender<Order>,
+    /// The writer has sent a close, or cannot write any more.
+    closing: CancellationToken,
+    stream: SplitStream<WebSocket>,
+    agent: Option<Arc<Connected>>,
+    done: CancellationToken,
+}
+
+impl Reader {
+    async fn run(&mut self) {
+        let app = self.app.clone();
+        let opened = Instant::now();
+        let mut authenticated = None;
+        loop {
+            let limit = {
+                let link = self.link();
+                match link.on_silence() {
+                    None => PING_TIMEOUT,
+                    Some(_) if link.is_waiting_for_auth() => {
+                        AUTH_TIMEOUT.saturating_sub(opened.elapsed())
+                    }
+                    Some(_) => {
+                        let since = *authenticated.get_or_insert_with(Instant::now);
+                        REGISTER_TIMEOUT.saturating_sub(since.elapsed())
+                    }
+                }
+            };
+            let next = tokio::select! {
+                next = timeout(limit, self.stream.next()) => next,
+                () = self.closing.cancelled() => return self.read_out().await,
+                () = app.stop.cancelled() => {
+                    self.close(Close::new(CloseCode::GoingAway, Close::SERVER_SHUTTING_DOWN)).await;
+                    return self.read_out().await;
+                }
+            };
+            let text = match next {
+                Err(_) => {
+                    let close = self.link().on_silence();
+                    let close = close.unwrap_or_else(|| {
+                        Close::new(CloseCode::HeartbeatTimeout, Close::HEARTBEAT_TIMEOUT)
+                    });
+                    return self.hang_up(close).await;
+                }
+                Ok(None | Some(Err(_)) | Some(Ok(Message::Close(_)))) => return,
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+                Ok(Some(Ok(Message::Binary(_)))) => {
+                    return self
+                        .hang_up(Close::new(CloseCode::Protocol, Close::MALFORMED_JSON))
+                        .await;
+                }
+                Ok(Some(Ok(Message::Text(text)))) => text,
+            };
+            if let ControlFlow::Break(close) = self.take(text.as_str()).await {
+                return self.hang_up(close).await;
+            }
+        }
+    }
+
+    /// Handles one frame to its end.
+    async fn take(&mut self, text: &str) -> ControlFlow<Close> {
+        if text.len() > MAX_MESSAGE {
+            return ControlFlow::Break(Close::new(CloseCode::Protocol, Close::MESSAGE_TOO_LARGE));
+        }
+        let mut effects = self.link().on_text(text);
+        effects.reverse();
+        while let Some(effect) = effects.pop() {
+            match self.perform(effect).await {
+                Ok(Some(more)) => effects.extend(more.into_iter().rev()),
+                Ok(None) => {}
+                Err(close) => return ControlFlow::Break(close),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Result<Option<Vec<Effect>>, Close> {
+        match effect {
+            Effect::Send(message) => self.send(message).await,
+            Effect::Close(close) => return Err(close),
+            Effect::Verify(token) => {
+                let verified = agent_token_verify(&self.app.store, token.expose()).await;
+                let identity = verified.map_err(|error| {
+                    warn!(error = %Chain(&error), "could not check an agent's token");
+                    Close::new(CloseCode::Internal, "could not check the token")
+                })?;
+                return Ok(Some(self.link().on_verified(identity)));
+            }
+            Effect::Register(register) => self.register(*register).await?,
+            Effect::Report(mut fact) => {
+                if let Fact::Refused { agent, .. } = &mut fact {
+                    agent.clone_from(&self.agent_id());
+                }
+                if let Fact::Step(step) = &fact {
+                    self.app.metrics.step(&step.state);
+                }
+                self.app.facts.report(fact).await;
+            }
+            Effect::Log { job, attempt, chunk, late } => {
+                self.app.metrics.log_chunk();
+                self.app.logs.append(&self.app, job, attempt, chunk, late).await;
+            }
+            Effect::End(end) => {
+                let rows = self.app.logs.seal(&self.app, end.job).await;
+                if !rows.is_empty() {
+                    self.app.facts.report(Fact::Logged(rows)).await;
+                }
+                self.app.facts.report(Fact::Ended(end)).await;
+            }
+            Effect::Load { active, draining } => {
+                if let Some(agent) = &self.agent {
+                    agent.draining.fetch_or(draining, Ordering::Relaxed);
+                    if usize::try_from(active).is_ok_and(|active| active < agent.max) {
+                        agent.paused.store(false, Ordering::Relaxed);
+                    }
+                    self.app.dispatch.wake();
+                }
+            }
+            Effect::Pause { draining } => {
+                if let Some(agent) = &self.agent {
+                    agent.paused.store(true, Ordering::Relaxed);
+                    agent.draining.fetch_or(draining, Ordering::Relaxed);
+                }
+            }
+            Effect::Foreign { job, kind } => self.foreign(job, kind).await?,
+            Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
+        }
+        Ok(None)
+    }
+
+    async fn register(&mut self, register: Register) -> Result<(), Close> {
+        let identity = self.link().identity().cloned();
+        let again = self.agent.take();
+        let agent = Arc::new(Connected {
+            id: register.agent_id.clone(),
+            labels: AgentLabels {
+                labels: register.labels.iter().cloned().collect(),
+                mandatory: identity
+                    .iter()
+                    .flat_map(|identity| identity.mandatory.iter().cloned())
+                    .collect(),
+            },
+            max: usize::try_from(register.max_concurrency.unwrap_or(1)).unwrap_or(1),
+            token: identity.as_ref().map(|identity| identity.token),
+            link: Arc::clone(&self.link),
+            orders: self.orders.clone(),
+            ready: false.into(),
+            paused: false.into(),
+            draining: false.into(),
+            done: self.done.clone(),
+        });
+        if let Some(again) = &again {
+            // The same connection under new labels, perhaps under another id: the old entry must not stay.
+            self.app.agents.leave(again);
+        }
+        let before = match self.app.agents.enter(&agent) {
+            Entry::Taken => return Err(Close::new(CloseCode::Protocol, Close::AGENT_ID_TAKEN)),
+            Entry::In { before } => before,
+        };
+        self.agent = Some(Arc::clone(&agent));
+        self.app.agents.registered(self.connection);
+        let mut reconciled = Reconciled::default();
+        if again.is_none() {
+            // What the connection before this one still had to say comes first.
+            if let Some(before) = before {
+                let _ = timeout(2 * CLOSE_WITHIN, before.done.cancelled()).await;
+            }
+            self.app.facts.flush().await;
+            reconciled = self.compare(&agent.id, &register).await?;
+            self.link().on_registered(std::mem::take(&mut reconciled.held));
+        }
+        for (job, attempt) in &reconciled.adopted {
+            self.app.logs.adopted(&self.app, *job, *attempt).await;
+        }
+        self.send(ToAgent::RegisterAck(RegisterAck {
+            agent_id: register.agent_id,
+            labels: register.labels,
+            scaler_managed: identity.is_some_and(|identity| identity.bound_to.is_some()),
+            pending_dispatch: false,
+            features: vec![RegisterAck::NO_RATE_LIMIT.into(), RegisterAck::RECONCILED.into()],
+        }))
+        .await;
+        for stop in reconciled.stop {
+            agent.cancel(stop.run, stop.job, stop.reason, stop.force);
+        }
+        info!(agent.id = %agent.id, version = register.version.as_deref().unwrap_or("unknown"),
+              in_flight = register.in_flight_jobs.len(), "agent {} registered", agent.id);
+        agent.ready.store(true, Ordering::Release);
+        self.app.dispatch.wake();
+        Ok(())
+    }
+
+    async fn compare(&self, agent: &str, register: &Register) -> Result<Reconciled, Close> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match reconcile(&self.app, agent, &register.in_flight_jobs).await {
+                Ok(reconciled) => return Ok(reconciled),
+                Err(error) if error.is_transient() && tries < 5 => {
+                    tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+                }
+                Err(error) => {
+                    warn!(agent.id = agent, error = %Chain(&error), "could not compare an agent's jobs");
+                    return Err(Close::new(
+                        CloseCode::Internal,
+                        "could not compare the agent's jobs",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// A job that this connection does not hold. One that was given to this agent before is only late.
+    async fn foreign(&mut self, job: Uuid, kind: &'static str) -> Result<(), Close> {
+        let agent = self.agent_id();
+        let known = match self.app.store.connection().await {
+            Ok(mut conn) => job_now(&mut conn, &[job]).await,
+            Err(error) => Err(error),
+        };
+        match known {
+            Ok(rows) if rows.iter().any(|row| row.agent_id.as_deref() == Some(agent.as_str())) => {
+                debug!(agent.id = %agent, job.id = %job, kind, "late message about a job ignored");
+            }
+            Ok(_) => {
+                warn!(agent.id = %agent, job.id = %job, kind, "message about a job that is not the agent's ignored");
+                if let Some(close) = self.link().on_foreign(Instant::now()) {
+                    return Err(close);
+                }
+            }
+            Err(error) => warn!(error = %Chain(&error), job.id = %job, "could not look up a job"),
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: ToAgent) {
+        // The writer is gone when this fails, and the reader ends with its next look.
+        let _ = self.orders.send(Order::Send(Box::new(message))).await;
+    }
+
+    async fn close(&self, close: Close) {
+        let _ = self.orders.send(Order::Close(close)).await;
+    }
+
+    /// Closes and waits for the other side, so that the close frame is not lost with unread data.
+    async fn hang_up(&mut self, close: Close) {
+        let agent = self.agent_id();
+        info!(agent.id = %agent, code = close.code as u16, reason = %close.reason, "closing an agent's connection");
+        self.close(close).await;
+        let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
+        let _ = timeout(CLOSE_WITHIN, rest).await;
+    }
+
+    /// After a close that is not the agent's fault: what it had sent before still counts.
+    async fn read_out(&mut self) {
+        while let Ok(Some(Ok(message))) = timeout(CLOSE_WITHIN, self.stream.next()).await {
+            match message {
+                Message::Text(text) => {
+                    if self.take(text.as_str()).await.is_break() {
+                        return;
+                    }
+                }
+                Message::Close(_) => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn agent_id(&self) -> String {
+        self.agent.as_ref().map(|agent| agent.id.clone()).unwrap_or_default()
+    }
+
+    fn link(&self) -> std::sync::MutexGuard<'_, Link> {
+        self.link.lock().expect("the link does not panic")
+    }
+}
+
+/// The jobs of an agent that is gone wait for it, unless a newer connection has them already.
+async fn disconnected(app: &App, agent: &Arc<Connected>) {
+    if !app.agents.leave(agent) {
+        return;
+    }
+    info!(agent.id = %agent.id, "agent {} disconnected", agent.id);
+    if app.stop.is_cancelled() {
+        // The next orchestrator finds the jobs by the lock that this one held.
+        return;
+    }
+    app.facts.flush().await;
+    let lost = async {
+        let mut conn = app.store.connection().await?;
+        job_agent_lost(&mut conn, &agent.id, app.number, app.config.agents.recovery_window()).await
+    };
+    match lost.await {
+        Ok(0) => {}
+        Ok(jobs) => info!(agent.id = %agent.id, jobs, "jobs wait for their agent to come back"),
+        // The reconciler sees a job whose agent is not connected.
+        Err(error) => {
+            warn!(agent.id = %agent.id, error = %Chain(&error), "could not record that an agent is gone")
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Gives waiting jobs to connected agents.
+//!
+//! One task: `claim` takes a batch of waiting jobs for what the agents can take and commits, then `send` builds the
+//! messages and hands them to the sockets. `selectors` knows which agents fit which jobs and why others wait. Woken
+//! by whatever frees an agent or readies a job, and every second in any case.
+
+mod claim;
+mod message;
+mod selectors;
+mod send;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tracing::warn;
+
+use crate::app::App;
+use crate::logging::Chain;
+use selectors::Selectors;
+
+/// How often the queue is looked at without being asked to.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The way to wake the dispatcher.
+pub(crate) struct Dispatch {
+    woken: Arc<Notify>,
+}
+
+/// The task to be.
+pub(crate) struct Work {
+    woken: Arc<Notify>,
+}
+
+impl Dispatch {
+    pub(crate) fn new() -> (Dispatch, Work) {
+        let woken = Arc::new(Notify::new());
+        (Dispatch { woken: Arc::clone(&woken) }, Work { woken })
+    }
+
+    /// Says that a job became ready or an agent became free.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
+    }
+}
+
+impl Work {
+    pub(crate) fn spawn(self, app: &App) {
+        app.spawn(run(app.clone(), self.woken));
+    }
+}
+
+async fn run(app: App, woken: Arc<Notify>) {
+    let mut selectors = Selectors::default();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let timer = tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = woken.notified() => false,
+            _ = look.tick() => true,
+        };
+        // Reasons are for people: once a second is enough, and a busy queue is not asked about them.
+        match claim::pass(&app, &mut selectors, timer).await {
+            Ok(claimed) if !claimed.is_empty() => {
+                if claimed.len() >= claim::BATCH {
+                    woken.notify_one();
+                }
+                app.spawn(send::send(app.clone(), claimed));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                warn!(error = %Chain(&error), "could not claim waiting jobs, trying again")
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Ends jobs and settles their runs, in the caller's transaction: the one path for all that ends a job.
+//!
+//! The runs are locked first, in the order of their ids, so that two ends in one run follow each other and see
+//! each other's result. All statements work on the whole batch; their number depends on the depth of the skips,
+//! not on how many jobs end.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use kici_model::graph::Accepts;
+use kici_model::state::{EndReason, JobState, ReasonChange, RunState, derive_run};
+use kici_store::job::{Dependant, JobEnd, job_dependants, job_end, job_needs_met, job_now};
+use kici_store::run::{LockedRun, RunChange, run_lock, run_outcomes, run_update};
+use kici_store::step::step_abandon;
+use kici_store::{PgConnection, StoreError};
+use uuid::Uuid;
+
+use super::decide::{Ending, decide};
+
+/// A job that ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Finish {
+    pub(crate) run: Uuid,
+    pub(crate) job: Uuid,
+    /// The attempt that this is about; none for a decision about the job whoever holds it.
+    pub(crate) attempt: Option<i32>,
+    pub(crate) ending: Ending,
+    /// What went wrong, in words.
+    pub(crate) error: Option<String>,
+    pub(crate) reason: Option<EndReason>,
+    /// Step name → outputs, JSON.
+    pub(crate) outputs: Option<String>,
+}
+
+impl Finish {
+    /// An end for a reason: the words are the reason's own.
+    pub(crate) fn because(run: Uuid, job: Uuid, ending: Ending, reason: EndReason) -> Finish {
+        Finish {
+            run,
+            job,
+            attempt: None,
+            ending,
+            error: Some(reason.to_string()),
+            reason: Some(reason),
+            outputs: None,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// Jobs that ended, with those that were skipped because of them.
+    pub(crate) jobs: Vec<(Uuid, JobState)>,
+    /// Jobs that became ready.
+    pub(crate) ready: u64,
+    /// Runs that ended.
+    pub(crate) runs: Vec<(Uuid, RunState)>,
+}
+
+/// Ends jobs. What is stale (ended already, or another attempt) changes nothing. Runs in `also` are settled too,
+/// if none of their jobs is open.
+pub(crate) async fn finish(
+    conn: &mut PgConnection,
+    ends: &[Finish],
+    also: &[Uuid],
+) -> Result<Settled, StoreError> {
+    let runs: Vec<Uuid> = ends
+        .iter()
+        .map(|end| end.run)
+        .chain(also.iter().copied())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let locked = run_lock(conn, &runs).await?;
+    let mut settled = Settled::default();
+    let mut round = first_round(conn, ends).await?;
+    let mut ended_in: HashMap<Uuid, i32> = HashMap::new();
+    while !round.is_empty() {
+        let ended: HashSet<Uuid> =
+            job_end(conn, &round.iter().map(|e| e.end.clone()).collect::<Vec<_>>())
+                .await?
+                .into_iter()
+                .collect();
+        round.retain(|e| ended.contains(&e.end.id));
+        if round.is_empty() {
+            break;
+        }
+        for e in &round {
+            *ended_in.entry(e.run).or_default() += 1;
+            settled.jobs.push((e.end.id, e.to));
+        }
+        let ids: Vec<Uuid> = round.iter().map(|e| e.end.id).collect();
+        let dependants = job_dependants(conn, &ids).await?;
+        let (skips, met) = after(&round, dependants);
+        if !met.is_empty() {
+            settled.ready += job_needs_met(conn, &met).await?;
+        }
+        round = skips;
+    }
+    let abandoned: Vec<Uuid> = settled
+        .jobs
+        .iter()
+        .filter(|(_, state)| *state != JobState::Skipped)
+        .map(|(id, _)| *id)
+        .collect();
+    if !abandoned.is_empty() {
+        step_abandon(conn, &abandoned).await?;
+    }
+    settled.runs = settle_runs(conn, &locked, &ended_in).await?;
+    Ok(settled)
+}
+
+/// One end that is about to be written.
+struct Ended {
+    run: Uuid,
+    name: String,
+    to: JobState,
+    end: JobEnd,
+}
+
+async fn first_round(conn: &mut PgConnection, ends: &[Finish]) -> Result<Vec<Ended>, StoreError> {
+    let ids: Vec<Uuid> = ends.iter().map(|end| end.job).collect();
+    let now: HashMap<Uuid, _> =
+        job_now(conn, &ids).await?.into_iter().map(|job| (job.id, job)).collect();
+    let mut seen = HashSet::new();
+    let mut round = Vec::new();
+    for end in ends {
+        let Some(job) = now.get(&end.job).filter(|job| job.run_id == end.run) else { continue };
+        if end.attempt.is_some_and(|attempt| attempt != job.attempt) {
+            continue;
+        }
+        let from = state(&job.state)?;
+        // The first report of a batch counts, as it would if they came one by one.
+        let Some(to) = decide(from, end.ending).filter(|_| seen.insert(end.job)) else { continue };
+        round.push(Ended {
+            run: job.run_id,
+            name: job.name.clone(),
+            to,
+            end: JobEnd {
+                id: job.id,
+                attempt: job.attempt,
+                from: job.state.clone(),
+                to: to.as_str().to_owned(),
+                error: end.error.clone(),
+                reason: end.reason.as_ref().map(json),
+                outputs: end.outputs.clone(),
+            },
+        });
+    }
+    Ok(round)
+}
+
+/// What the jobs that wait for these make of it: skips, and how many edges are met for the others.
+fn after(round: &[Ended], dependants: Vec<Dependant>) -> (Vec<Ended>, Vec<(Uuid, i32)>) {
+    let ended: HashMap<Uuid, &Ended> = round.iter().map(|e| (e.end.id, e)).collect();
+    let mut skips: Vec<Ended> = Vec::new();
+    let mut skipped = HashSet::new();
+    let mut met: HashMap<Uuid, i32> = HashMap::new();
+    for waiting in dependants {
+        let Some(upstream) = ended.get(&waiting.upstream) else { continue };
+        if skipped.contains(&waiting.id) {
+            continue;
+        }
+        if Accepts::from_run_on(Some(&waiting.run_on)).contains(upstream.to) {
+            *met.entry(waiting.id).or_default() += 1;
+            continue;
+        }
+        skipped.insert(waiting.id);
+        let reason =
+            EndReason::UpstreamUnmet { upstream: upstream.name.clone(), status: upstream.to };
+        skips.push(Ended {
+            run: waiting.run_id,
+            name: waiting.name,
+            to: JobState::Skipped,
+            end: JobEnd {
+                id: waiting.id,
+                attempt: waiting.attempt,
+                from: JobState::Pending.as_str().to_owned(),
+                to: JobState::Skipped.as_str().to_owned(),
+                error: Some(reason.to_string()),
+                reason: Some(json(&reason)),
+                outputs: None,
+            },
+        });
+    }
+    met.retain(|id, _| !skipped.contains(id));
+    (skips, met.into_iter().collect())
+}
+
+async fn settle_runs(
+    conn: &mut PgConnection,
+    locked: &[LockedRun],
+    ended: &HashMap<Uuid, i32>,
+) -> Result<Vec<(Uuid, RunState)>, StoreError> {
+    let is_over = |run: &&LockedRun| {
+        run.open_jobs == ended.get(&run.id).copied().unwrap_or(0)
+            && state_of_run(run).is_ok_and(|s| !s.is_final())
+    };
+    let over: Vec<Uuid> = locked.iter().filter(is_over).map(|run| run.id).collect();
+    let outcomes = if over.is_empty() { Vec::new() } else { run_outcomes(conn, &over).await? };
+    let mut changes = Vec::new();
+    let mut runs = Vec::new();
+    for run in locked {
+        let count = ended.get(&run.id).copied().unwrap_or(0);
+        let mut change = RunChange {
+            id: run.id,
+            ended: count,
+            state: run.state.clone(),
+            failure_reason: run.failure_reason.clone(),
+        };
+        if over.contains(&run.id) {
+            let jobs = outcomes
+                .iter()
+                .filter(|outcome| outcome.run_id == run.id)
+                .map(|outcome| Ok((outcome.name.as_str(), state(&outcome.state)?)))
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            // The jobs that ended well are not read; one stands for all of them.
+            let derived = derive_run(jobs.into_iter().chain([("", JobState::Success)]), false);
+            // Not final means that the count was wrong: the reconciler counts again, nothing is settled here.
+            if derived.state.is_final() {
+                change.state = derived.state.as_str().to_owned();
+                match derived.reason {
+                    ReasonChange::Keep => {}
+                    ReasonChange::Clear => change.failure_reason = None,
+                    ReasonChange::Set(reason) => change.failure_reason = Some(reason),
+                }
+                runs.push((run.id, derived.state));
+            }
+        } else if count == 0 {
+            continue;
+        }
+        changes.push(change);
+    }
+    if !changes.is_empty() {
+        run_update(conn, &changes).await?;
+    }
+    Ok(runs)
+}
+
+fn state_of_run(run: &LockedRun) -> Result<RunState, StoreError> {
+    run.state.parse().map_err(|_| StoreError::Unknown {
+        call: "finish",
+        what: format!("run.state {}", run.state),
+    })
+}
+
+fn state(word: &str) -> Result<JobState, StoreError> {
+    word.parse()
+        .map_err(|_| StoreError::Unknown { call: "finish", what: format!("job.state {word}") })
+}
+
+fn json(reason: &EndReason) -> String {
+    serde_json::to_string(reason).expect("a reason is plain data")
+}

@@ -1,0 +1,14 @@
+//! Jobs: how they end and what follows from that.
+//!
+//! `decide` says which state a job takes (pure), `finish` writes it together with everything that follows: skipped
+//! and released dependants, the run's own state. `facts` gathers what agents report and writes it in batches.
+//! Whoever ends a job comes through `finish`: agents, deadlines, cancels and the reconciler.
+
+pub(crate) mod apply;
+mod decide;
+mod facts;
+mod finish;
+
+pub(crate) use decide::Ending;
+pub(crate) use facts::{Fact, Facts, Work};
+pub(crate) use finish::{Finish, Settled, finish};

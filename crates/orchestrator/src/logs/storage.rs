@@ -1,0 +1,59 @@
+//! Where sealed objects are kept: object storage, a folder by default.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use uuid::Uuid;
+
+use crate::config::Config;
+
+/// Objects of logs.
+pub(super) struct Storage(Arc<dyn ObjectStore>);
+
+impl Storage {
+    pub(super) fn open(config: &Config) -> anyhow::Result<Storage> {
+        let root: PathBuf = config
+            .storage
+            .fs_path
+            .clone()
+            .unwrap_or_else(|| config.server.data_dir.join("storage"));
+        std::fs::create_dir_all(&root)
+            .with_context(|| format!("could not make the folder for logs at {}", root.display()))?;
+        let store = LocalFileSystem::new_with_prefix(&root)
+            .with_context(|| format!("could not open the folder for logs at {}", root.display()))?;
+        Ok(Storage(Arc::new(store)))
+    }
+
+    pub(super) async fn put(
+        &self,
+        job: Uuid,
+        attempt: i32,
+        object: i32,
+        bytes: Bytes,
+    ) -> anyhow::Result<()> {
+        let path = path(job, attempt, object);
+        self.0.put(&path, bytes.into()).await.with_context(|| format!("could not store {path}"))?;
+        Ok(())
+    }
+
+    pub(super) async fn get(
+        &self,
+        job: Uuid,
+        attempt: i32,
+        object: i32,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, object_store::Error> {
+        self.0.get_range(&path(job, attempt, object), range).await
+    }
+}
+
+/// Jobs are spread over folders by the random end of their ids.
+fn path(job: Uuid, attempt: i32, object: i32) -> Path {
+    let id = job.simple().to_string();
+    Path::from(format!("logs/{}/{job}/{attempt}/{object:06}.log", &id[30..]))
+}

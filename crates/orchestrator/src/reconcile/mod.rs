@@ -1,0 +1,73 @@
+//! Passes over the tables that move what is towards what should be. Nothing here is told what changed; each pass
+//! reads and may be repeated at any time.
+//!
+//! `leases` takes over what dead orchestrators held, `deadlines` ends waits that have run out, `repair` finishes
+//! what a crash or a bug has left half done.
+
+mod deadlines;
+mod leases;
+mod repair;
+
+use std::time::Duration;
+
+use kici_store::StoreError;
+use kici_store::lease::queue_depth;
+use tracing::warn;
+
+use crate::app::App;
+use crate::logging::Chain;
+use crate::metrics::QueueDepth;
+
+/// The usual pause between passes.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// The pause of passes that look for what should never be there.
+const SELDOM: Duration = Duration::from_secs(15);
+
+/// Rows that one pass takes; more wait for the next.
+pub(crate) const ROWS: i64 = 200;
+
+/// The queue is counted up to this depth; beyond, the exact number helps nobody and costs a scan.
+const COUNTED: i64 = 10_000;
+
+pub(crate) fn spawn(app: &App) {
+    app.spawn(repeat(app.clone(), OFTEN, often));
+    app.spawn(repeat(app.clone(), SELDOM, seldom));
+}
+
+async fn often(app: App) {
+    report("take over from dead orchestrators", leases::pass(&app).await);
+    report("end waits that have run out", deadlines::pass(&app).await);
+    report("stop runs that take too long", deadlines::overdue_runs(&app).await);
+    report("count the queue", depth(&app).await);
+}
+
+async fn seldom(app: App) {
+    report("end jobs that went silent", deadlines::silent_jobs(&app).await);
+    report("end jobs that no agent took", deadlines::expired_jobs(&app).await);
+    report("settle what was left half done", repair::pass(&app).await);
+}
+
+async fn repeat<F: Future<Output = ()> + Send>(app: App, pause: Duration, pass: fn(App) -> F) {
+    let mut timer = tokio::time::interval(pause);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = timer.tick() => pass(app.clone()).await,
+        }
+    }
+}
+
+async fn depth(app: &App) -> Result<(), StoreError> {
+    let mut conn = app.store.connection().await?;
+    let (waiting, dispatched) = queue_depth(&mut conn, COUNTED).await?;
+    app.metrics.set_queue(QueueDepth { waiting, dispatched });
+    Ok(())
+}
+
+fn report(what: &str, done: Result<(), StoreError>) {
+    if let Err(error) = done {
+        warn!(error = %Chain(&error), "could not {what}, trying again");
+    }
+}

@@ -1,0 +1,88 @@
+//! Finishes what a crash or a bug has left half done. In a healthy system these passes find nothing.
+
+use std::collections::BTreeMap;
+
+use kici_model::graph::Accepts;
+use kici_model::state::{EndReason, JobState};
+use kici_store::job::{JobNow, job_needs_met, job_now, job_stuck};
+use kici_store::run::{run_lock, run_recount, run_unsettled};
+use kici_store::{Store, StoreError};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::ROWS;
+use crate::app::App;
+use crate::jobs::apply::announce;
+use crate::jobs::{Ending, Finish, finish};
+
+pub(super) async fn pass(app: &App) -> Result<(), StoreError> {
+    stuck_jobs(app).await?;
+    unsettled_runs(app).await
+}
+
+/// Jobs that still wait although all their upstreams have ended: the edges are judged again.
+async fn stuck_jobs(app: &App) -> Result<(), StoreError> {
+    let stuck = {
+        let mut conn = app.store.connection().await?;
+        job_stuck(&mut conn, ROWS).await?
+    };
+    let mut by_job: BTreeMap<Uuid, Vec<_>> = BTreeMap::new();
+    for edge in stuck {
+        by_job.entry(edge.id).or_default().push(edge);
+    }
+    for (job, edges) in by_job {
+        let first = &edges[0];
+        let mut tx = app.store.begin().await?;
+        run_lock(&mut tx, &[first.run_id]).await?;
+        let upstreams: Vec<Uuid> = edges.iter().map(|edge| edge.upstream).collect();
+        let states: BTreeMap<Uuid, JobNow> =
+            job_now(&mut tx, &upstreams).await?.into_iter().map(|job| (job.id, job)).collect();
+        let still = job_now(&mut tx, &[job])
+            .await?
+            .into_iter()
+            .any(|now| now.state == JobState::Pending.as_str());
+        let refused = edges.iter().find_map(|edge| {
+            let upstream = states.get(&edge.upstream)?;
+            let status: JobState = upstream.state.parse().ok()?;
+            let refuses =
+                status.is_final() && !Accepts::from_run_on(Some(&edge.run_on)).contains(status);
+            refuses.then(|| EndReason::UpstreamUnmet { upstream: upstream.name.clone(), status })
+        });
+        if !still {
+            continue;
+        }
+        warn!(job.id = %job, "job waited for upstreams that have ended; repaired");
+        let settled = match refused {
+            Some(reason) => {
+                let skip = Finish::because(first.run_id, job, Ending::Skipped, reason);
+                finish(&mut tx, &[skip], &[]).await?
+            }
+            None => {
+                job_needs_met(&mut tx, &[(job, first.open_needs)]).await?;
+                finish(&mut tx, &[], &[first.run_id]).await?
+            }
+        };
+        Store::commit(tx).await?;
+        announce(app, &settled);
+        app.dispatch.wake();
+    }
+    Ok(())
+}
+
+/// Runs without an open job that are open themselves.
+async fn unsettled_runs(app: &App) -> Result<(), StoreError> {
+    let runs = {
+        let mut conn = app.store.connection().await?;
+        run_unsettled(&mut conn, ROWS).await?
+    };
+    for run in runs {
+        let mut tx = app.store.begin().await?;
+        run_lock(&mut tx, &[run]).await?;
+        run_recount(&mut tx, run).await?;
+        let settled = finish(&mut tx, &[], &[run]).await?;
+        Store::commit(tx).await?;
+        warn!(run.id = %run, "run was open without an open job; repaired");
+        announce(app, &settled);
+    }
+    Ok(())
+}

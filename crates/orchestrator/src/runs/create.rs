@@ -1,0 +1,106 @@
+//! Writes runs with all their jobs and edges, for a whole batch at once, in the caller's transaction.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use kici_model::lock::Workflow;
+use kici_store::definition::{Content, definition_insert, selector_insert};
+use kici_store::job::{JobRow, NeedRow, job_insert, need_insert};
+use kici_store::run::{RunRow, run_insert};
+use kici_store::{PgConnection, StoreError};
+use uuid::Uuid;
+
+/// All rows of a run.
+#[derive(Debug)]
+pub(crate) struct NewRun {
+    pub(crate) row: RunRow,
+    pub(crate) jobs: Vec<JobRow>,
+    pub(crate) needs: Vec<NeedRow>,
+    pub(crate) definition: Option<Content>,
+    pub(crate) selectors: Vec<Content>,
+}
+
+/// Contents that are known to be stored, and workflows that were read back. They are never deleted while something
+/// names them, so a miss only costs an insert that changes nothing, or a read.
+#[derive(Debug, Default)]
+pub(crate) struct StoredContents {
+    stored: Mutex<HashSet<Uuid>>,
+    workflows: Mutex<HashMap<Uuid, Arc<Workflow>>>,
+}
+
+/// More than this many are forgotten together.
+const REMEMBERED: usize = 10_000;
+
+/// Workflows in memory; a full cache starts again.
+const WORKFLOWS: usize = 500;
+
+/// Writes runs. Those that their delivery has made before are left out; answers the ids of the others.
+pub(crate) async fn create(
+    conn: &mut PgConnection,
+    runs: &[&NewRun],
+) -> Result<HashSet<Uuid>, StoreError> {
+    let rows: Vec<RunRow> = runs.iter().map(|run| run.row.clone()).collect();
+    let created: HashSet<Uuid> = run_insert(conn, &rows).await?.into_iter().collect();
+    let new: Vec<&NewRun> =
+        runs.iter().copied().filter(|run| created.contains(&run.row.id)).collect();
+    let jobs: Vec<JobRow> = new.iter().flat_map(|run| run.jobs.iter().cloned()).collect();
+    if !jobs.is_empty() {
+        job_insert(conn, &jobs).await?;
+    }
+    let needs: Vec<NeedRow> = new.iter().flat_map(|run| run.needs.iter().cloned()).collect();
+    if !needs.is_empty() {
+        need_insert(conn, &needs).await?;
+    }
+    Ok(created)
+}
+
+impl StoredContents {
+    /// Stores the workflows and selectors that runs name, before the transaction that makes the runs: they are the
+    /// same for many runs, and two transactions inserting the same ones would wait for each other.
+    pub(crate) async fn store(
+        &self,
+        conn: &mut PgConnection,
+        runs: &[&NewRun],
+    ) -> Result<(), StoreError> {
+        let definitions = self.unknown(runs.iter().filter_map(|run| run.definition.as_ref()));
+        if !definitions.is_empty() {
+            definition_insert(conn, &definitions).await?;
+        }
+        let selectors = self.unknown(runs.iter().flat_map(|run| &run.selectors));
+        if !selectors.is_empty() {
+            selector_insert(conn, &selectors).await?;
+        }
+        let mut stored = self.stored.lock().expect("nothing panics while it is held");
+        if stored.len() > REMEMBERED {
+            stored.clear();
+        }
+        stored.extend(definitions.iter().chain(&selectors).map(|content| content.id));
+        Ok(())
+    }
+
+    /// A workflow that was read before.
+    pub(crate) fn workflow(&self, id: Uuid) -> Option<Arc<Workflow>> {
+        self.workflows.lock().expect("nothing panics while it is held").get(&id).cloned()
+    }
+
+    /// Keeps a workflow that was read.
+    pub(crate) fn keep(&self, id: Uuid, workflow: Arc<Workflow>) {
+        let mut workflows = self.workflows.lock().expect("nothing panics while it is held");
+        if workflows.len() >= WORKFLOWS {
+            workflows.clear();
+        }
+        workflows.insert(id, workflow);
+    }
+
+    fn unknown<'a>(&self, contents: impl Iterator<Item = &'a Content>) -> Vec<Content> {
+        let stored = self.stored.lock().expect("nothing panics while it is held");
+        let mut seen = HashSet::new();
+        let mut new: Vec<Content> = contents
+            .filter(|content| !stored.contains(&content.id) && seen.insert(content.id))
+            .cloned()
+            .collect();
+        // The same order everywhere: two orchestrators that insert the same rows must not deadlock.
+        new.sort_by_key(|content| content.id);
+        new
+    }
+}

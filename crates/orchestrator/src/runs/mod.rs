@@ -1,0 +1,18 @@
+//! Runs: what a workflow becomes for one event.
+//!
+//! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `content` names what many
+//! runs share; `stamp` makes the rows of one run from a plan and an event; `create` writes them. Every run comes
+//! this way, whatever caused it. `cancel` stops one.
+
+mod cancel;
+mod content;
+mod create;
+mod inline;
+mod plan;
+mod stamp;
+
+pub(crate) use cancel::{CancelError, Cancelled, STOP_WITHIN, cancel};
+pub(crate) use content::SelectorBody;
+pub(crate) use create::{NewRun, StoredContents, create};
+pub(crate) use plan::WorkflowPlan;
+pub(crate) use stamp::{Cause, stamp, unresolved};

@@ -1,0 +1,320 @@
+//! The plan of a workflow: its jobs expanded, their edges, and what cannot run, worked out once for a lock file.
+//!
+//! Nothing here depends on the event. What does (inline expressions) is left as such and evaluated by
+//! [`super::stamp`].
+
+use std::collections::{HashMap, HashSet};
+
+use super::content::{SelectorBody, content};
+use kici_model::graph::{edges, find_cycle};
+use kici_model::lock::{
+    EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
+};
+use kici_model::matrix::expand;
+use kici_model::state::{EndReason, InitCategory};
+use kici_store::definition::Content;
+
+/// A workflow, ready to become runs.
+#[derive(Debug)]
+pub(crate) struct WorkflowPlan {
+    /// Its name.
+    pub(crate) name: String,
+    /// The workflow as it is stored for its runs.
+    pub(crate) definition: Content,
+    /// Selectors of its jobs.
+    pub(crate) selectors: Vec<Content>,
+    /// Its jobs, expanded, in order.
+    pub(crate) jobs: Vec<PlannedJob>,
+    /// Limit of the whole run, ms.
+    pub(crate) timeout_ms: Option<u64>,
+    /// Why no run of it can start.
+    pub(crate) refused: Option<(InitCategory, String)>,
+}
+
+/// A job of a plan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PlannedJob {
+    pub(crate) name: String,
+    pub(crate) base_name: String,
+    pub(crate) lock_index: usize,
+    /// Matrix combination, JSON.
+    pub(crate) matrix: Option<String>,
+    pub(crate) label: Option<String>,
+    /// Place in its fan-out, when that has more than one child.
+    pub(crate) fanout: Option<(usize, usize)>,
+    /// Index in the plan's selectors.
+    pub(crate) selector: usize,
+    pub(crate) environments: Vec<TextValue>,
+    pub(crate) env: Option<EnvValue>,
+    /// Upstream (index in the plan's jobs) and the final states that are good.
+    pub(crate) needs: Vec<(usize, Vec<String>)>,
+    /// Set for a job that fails at once.
+    pub(crate) fails: Option<EndReason>,
+}
+
+impl WorkflowPlan {
+    /// Plans a workflow.
+    pub(crate) fn new(lock: &LockFile, workflow: &Workflow) -> WorkflowPlan {
+        let mut stored = workflow.clone();
+        stored.source = Some(lock.source_of(workflow).clone());
+        let mut planner = Planner::default();
+        for (index, entry) in workflow.jobs.iter().enumerate() {
+            match entry {
+                JobEntry::Static(job) => planner.job(index, job),
+                JobEntry::Dynamic(generator) => {
+                    let name = format!("__dynamic__{}__{index}", workflow.name);
+                    let reason =
+                        init(InitCategory::DynamicEval, "dynamic jobs are not supported yet");
+                    planner.add(PlannedJob::failing(name.clone(), name.clone(), index, reason));
+                    if let Some(group) = &generator.group {
+                        planner.groups.entry(group.clone()).or_default().push(name);
+                    }
+                }
+                // A kind of a later schema: skipped by everybody.
+                JobEntry::Unknown(_) => {}
+            }
+        }
+        planner.connect(workflow);
+        planner.break_cycles();
+        WorkflowPlan {
+            name: workflow.name.clone(),
+            definition: content(serde_json::to_string(&stored).expect("a workflow is plain data")),
+            selectors: planner.selectors,
+            jobs: planner.jobs,
+            timeout_ms: workflow.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
+            refused: refused(workflow),
+        }
+    }
+}
+
+impl WorkflowPlan {
+    /// Whether some value has to be computed from the event.
+    pub(crate) fn evaluates(&self) -> bool {
+        super::inline::any(self)
+    }
+}
+
+impl PlannedJob {
+    fn failing(
+        name: String,
+        base_name: String,
+        lock_index: usize,
+        reason: EndReason,
+    ) -> PlannedJob {
+        PlannedJob { name, base_name, lock_index, fails: Some(reason), ..PlannedJob::default() }
+    }
+}
+
+/// A whole workflow that must not start: what it asks for would be skipped silently otherwise.
+fn refused(workflow: &Workflow) -> Option<(InitCategory, String)> {
+    let asks_for =
+        |what: &str, missing: &str| Some(format!("workflow '{}' {what}: {missing}", workflow.name));
+    if workflow.approval.is_some() {
+        let message = asks_for("asks for an approval", "approvals are not supported yet")?;
+        return Some((InitCategory::EnvironmentRules, message));
+    }
+    let registries = workflow.registries.as_ref().is_some_and(|list| !list.is_empty());
+    let install_env = workflow.install_env.as_ref().is_some_and(|list| !list.is_empty());
+    if registries || install_env {
+        let message =
+            asks_for("needs secrets for installing packages", "secrets are not supported yet")?;
+        return Some((InitCategory::InstallSecrets, message));
+    }
+    None
+}
+
+fn init(category: InitCategory, message: impl Into<String>) -> EndReason {
+    EndReason::Init { category, message: message.into() }
+}
+
+#[derive(Default)]
+struct Planner {
+    jobs: Vec<PlannedJob>,
+    selectors: Vec<Content>,
+    names: HashSet<String>,
+    /// Base name → names of its children.
+    children: HashMap<String, Vec<String>>,
+    groups: HashMap<String, Vec<String>>,
+}
+
+impl Planner {
+    fn job(&mut self, index: usize, job: &StaticJob) {
+        let Err(reason) = self.expand(index, job) else { return };
+        let name = job.name.clone();
+        self.children.insert(name.clone(), vec![name.clone()]);
+        self.add(PlannedJob::failing(name.clone(), name, index, reason));
+    }
+
+    fn expand(&mut self, index: usize, job: &StaticJob) -> Result<(), EndReason> {
+        unsupported(job)?;
+        let body = SelectorBody::of(job);
+        body.compile().map_err(|error| {
+            init(InitCategory::NoAgent, format!("runsOn of job '{}': {error}", job.name))
+        })?;
+        let selector = self.selector(body.content());
+        let base = PlannedJob {
+            base_name: job.name.clone(),
+            lock_index: index,
+            selector,
+            environments: job
+                .environments
+                .iter()
+                .flatten()
+                .map(|environment| environment.value.clone())
+                .collect(),
+            env: job.env.clone(),
+            ..PlannedJob::default()
+        };
+        let Some(Matrix::Static { values }) = &job.matrix else {
+            self.children.insert(job.name.clone(), vec![job.name.clone()]);
+            self.add(PlannedJob { name: job.name.clone(), ..base });
+            return Ok(());
+        };
+        let empty = Vec::new();
+        let (include, exclude) =
+            (job.include.as_ref().unwrap_or(&empty), job.exclude.as_ref().unwrap_or(&empty));
+        let combinations = expand(&job.name, values, include, exclude)
+            .map_err(|error| init(InitCategory::MatrixExpansion, error.to_string()))?;
+        let mut ranks: Vec<usize> = (0..combinations.len()).collect();
+        ranks.sort_by_key(|at| combinations[*at].label());
+        let total = combinations.len();
+        let names =
+            combinations.iter().map(|combination| combination.child_name(&job.name)).collect();
+        self.children.insert(job.name.clone(), names);
+        for (at, combination) in combinations.iter().enumerate() {
+            let rank = ranks.iter().position(|of| *of == at).expect("every combination has a rank");
+            self.add(PlannedJob {
+                name: combination.child_name(&job.name),
+                matrix: Some(serde_json::to_string(&combination.values).expect("a map of texts")),
+                label: Some(combination.label()),
+                fanout: (total > 1).then_some((rank, total)),
+                ..base.clone()
+            });
+        }
+        Ok(())
+    }
+
+    fn selector(&mut self, content: Content) -> usize {
+        self.selectors.iter().position(|known| known.id == content.id).unwrap_or_else(|| {
+            self.selectors.push(content);
+            self.selectors.len() - 1
+        })
+    }
+
+    /// Names are unique in a run. The compiler sees to that; a file written by hand may not.
+    fn add(&mut self, mut job: PlannedJob) {
+        if !self.names.insert(job.name.clone()) {
+            let message = format!("the workflow has two jobs named '{}'", job.name);
+            let mut number = 2;
+            while !self.names.insert(format!("{} #{number}", job.name)) {
+                number += 1;
+            }
+            job.name = format!("{} #{number}", job.name);
+            job.fails = Some(EndReason::SchedulerInvariant { message });
+        }
+        if job.fails.is_some() && self.selectors.is_empty() {
+            // Every row names a selector, also one that never waits for an agent.
+            self.selector(SelectorBody::default().content());
+        }
+        self.jobs.push(job);
+    }
+
+    fn connect(&mut self, workflow: &Workflow) {
+        let index: HashMap<String, usize> =
+            self.jobs.iter().enumerate().map(|(at, job)| (job.name.clone(), at)).collect();
+        for job in &mut self.jobs {
+            let needs: &[Need] = match workflow.jobs.get(job.lock_index) {
+                Some(JobEntry::Static(lock)) => &lock.needs,
+                Some(JobEntry::Dynamic(generator)) => {
+                    generator.needs.as_deref().unwrap_or_default()
+                }
+                _ => &[],
+            };
+            // A job that fails at once waits for nothing.
+            if job.fails.is_some() {
+                continue;
+            }
+            for edge in edges(needs, &self.children, &self.groups) {
+                match index.get(&edge.upstream) {
+                    // The same upstream named twice: both lists have to accept its state.
+                    Some(at) => match job.needs.iter_mut().find(|(known, _)| known == at) {
+                        Some((_, run_on)) => {
+                            run_on.retain(|state| edge.accepts.to_run_on().contains(state))
+                        }
+                        None => job.needs.push((*at, edge.accepts.to_run_on())),
+                    },
+                    None => {
+                        let message = format!(
+                            "job '{}' needs '{}', which the workflow does not have",
+                            job.name, edge.upstream
+                        );
+                        job.fails = Some(EndReason::SchedulerInvariant { message });
+                    }
+                }
+            }
+            if job.fails.is_some() {
+                job.needs.clear();
+            }
+        }
+    }
+
+    /// Fails every job of every cycle. The compiler refuses them; a file written by hand may have some.
+    fn break_cycles(&mut self) {
+        loop {
+            let graph: Vec<(&str, Vec<&str>)> = self
+                .jobs
+                .iter()
+                .map(|job| {
+                    let upstreams =
+                        job.needs.iter().map(|(at, _)| self.jobs[*at].name.as_str()).collect();
+                    (job.name.as_str(), upstreams)
+                })
+                .collect();
+            let Some(cycle) = find_cycle(&graph) else { return };
+            let path: Vec<String> = cycle.into_iter().map(str::to_owned).collect();
+            for job in self.jobs.iter_mut().filter(|job| path.contains(&job.name)) {
+                job.needs.clear();
+                job.fails = Some(EndReason::Cycle { path: path.clone() });
+            }
+        }
+    }
+}
+
+/// What a job asks for that this version cannot do. It fails with the reason instead of running without it.
+fn unsupported(job: &StaticJob) -> Result<(), EndReason> {
+    let dynamic = |what: &str| {
+        Err(init(
+            InitCategory::DynamicEval,
+            format!(
+                "{what} of job '{}' is a function that only an agent can evaluate; this is not supported yet",
+                job.name
+            ),
+        ))
+    };
+    if job.approval.is_some() {
+        let message =
+            format!("job '{}' asks for an approval: approvals are not supported yet", job.name);
+        return Err(init(InitCategory::EnvironmentRules, message));
+    }
+    if job.runs_on_all.is_some() {
+        let message = format!(
+            "job '{}' runs on all matching hosts (runsOnAll): this is not supported yet",
+            job.name
+        );
+        return Err(init(InitCategory::NoAgent, message));
+    }
+    if matches!(job.matrix, Some(Matrix::Dynamic { .. })) {
+        return dynamic("the matrix");
+    }
+    if job.dynamic_env && job.env.is_none() {
+        return dynamic("env");
+    }
+    let computed_elsewhere = |environment: &kici_model::lock::EnvironmentRef| {
+        environment.dynamic
+            && matches!(&environment.value, TextValue::Text(text) if text.is_empty())
+    };
+    if job.environments.iter().flatten().any(computed_elsewhere) {
+        return dynamic("the environment");
+    }
+    Ok(())
+}

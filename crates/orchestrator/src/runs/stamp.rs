@@ -1,0 +1,408 @@
+//! Makes the rows of one run from a plan and an event.
+//!
+//! Pure but for new ids: the same event and plan give the same run. Jobs that cannot run fail here with their
+//! reason, and what needs them is skipped, so that no later pass has to know about it.
+
+use kici_model::event::Event;
+use kici_model::graph::{Accepts, Edge, Readiness, evaluate};
+use kici_model::ids::{JobId, RunId};
+use kici_model::lock::{EnvValue, TextValue};
+use kici_model::state::{
+    EndReason, InitCategory, JobState, ReasonChange, RunState, WaitReason, derive_run,
+};
+use kici_store::job::{JobRow, NeedRow};
+use kici_store::run::RunRow;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::create::NewRun;
+use super::inline;
+use super::plan::{PlannedJob, WorkflowPlan};
+
+/// What a run is made for.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause<'a> {
+    pub(crate) org_id: &'a str,
+    /// The delivery's row; makes the run unique.
+    pub(crate) delivery: Option<Uuid>,
+    pub(crate) delivery_id: &'a str,
+    pub(crate) routing_key: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) repo: &'a str,
+    pub(crate) git_ref: &'a str,
+    pub(crate) sha: &'a str,
+    pub(crate) trust_tier: Option<&'a str>,
+    pub(crate) lock_file_source: Option<&'a str>,
+    /// The event, with its payload.
+    pub(crate) event: &'a Event,
+    /// Why the workflow matched, JSON.
+    pub(crate) decision: Option<String>,
+}
+
+/// Makes a run of a workflow. Blocks while it evaluates inline expressions (bounded for each).
+pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
+    if let Some((category, message)) = &plan.refused {
+        return failed(&plan.name, &cause, *category, message);
+    }
+    let resolved: Vec<Resolved> = plan.jobs.iter().map(|job| resolve(job, cause.event)).collect();
+    let settled = settle(plan, &resolved);
+    let run = RunId::generate();
+    let ids: Vec<Uuid> = plan.jobs.iter().map(|_| JobId::generate().0).collect();
+    let mut jobs = Vec::with_capacity(plan.jobs.len());
+    let mut needs = Vec::new();
+    let mut environment = None;
+    for (at, ((job, resolved), state)) in plan.jobs.iter().zip(resolved).zip(&settled).enumerate() {
+        for (upstream, run_on) in &job.needs {
+            needs.push(NeedRow {
+                job_id: ids[at],
+                upstream: ids[*upstream],
+                run_on: run_on.join(","),
+            });
+        }
+        environment = environment.or_else(|| resolved.environment.clone());
+        jobs.push(row(plan, at, run, ids[at], job, resolved, state));
+    }
+    let derived = derive_run(
+        plan.jobs.iter().zip(&settled).map(|(job, settled)| (job.name.as_str(), settled.state)),
+        false,
+    );
+    let open_jobs = settled.iter().filter(|job| !job.state.is_final()).count();
+    // A workflow without jobs has nothing to wait for.
+    let state = if plan.jobs.is_empty() { RunState::Success } else { derived.state };
+    // Nothing has run yet, whatever has already failed.
+    let state = if state.is_final() { state } else { RunState::Pending };
+    let row = RunRow {
+        id: run.0,
+        definition: Some(plan.definition.id),
+        state: state.as_str().to_owned(),
+        open_jobs: i32::try_from(open_jobs).expect("a lock file has a limit on jobs"),
+        failure_reason: match derived.reason {
+            ReasonChange::Set(reason) if state.is_final() => Some(reason),
+            _ => None,
+        },
+        environment,
+        workflow_timeout_ms: plan.timeout_ms.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+        ..run_row(&plan.name, &cause)
+    };
+    NewRun {
+        row,
+        jobs,
+        needs,
+        definition: Some(plan.definition.clone()),
+        selectors: plan.selectors.clone(),
+    }
+}
+
+/// The run of a lock file that could not be read: it shows what is wrong.
+pub(crate) fn unresolved(cause: &Cause<'_>, message: &str) -> NewRun {
+    failed("(unresolved workflow)", cause, InitCategory::LockResolution, message)
+}
+
+fn failed(workflow: &str, cause: &Cause<'_>, category: InitCategory, message: &str) -> NewRun {
+    let message: String = message.chars().take(2000).collect();
+    let row = RunRow {
+        id: RunId::generate().0,
+        state: RunState::Failed.as_str().to_owned(),
+        init_failure: Some(
+            json!({"scope": "run", "category": category, "message": message}).to_string(),
+        ),
+        failure_reason: Some(message),
+        ..run_row(workflow, cause)
+    };
+    NewRun { row, jobs: Vec::new(), needs: Vec::new(), definition: None, selectors: Vec::new() }
+}
+
+fn run_row(workflow: &str, cause: &Cause<'_>) -> RunRow {
+    // The payload is in the delivery already.
+    let event = Event { payload: Value::Null, ..cause.event.clone() };
+    RunRow {
+        org_id: cause.org_id.to_owned(),
+        delivery: cause.delivery,
+        delivery_id: cause.delivery_id.to_owned(),
+        routing_key: cause.routing_key.to_owned(),
+        provider: cause.provider.to_owned(),
+        repo: clean(cause.repo),
+        git_ref: clean(cause.git_ref),
+        sha: clean(cause.sha),
+        workflow_name: clean(workflow),
+        event: serde_json::to_string(&event).expect("an event is plain data"),
+        decision: cause.decision.clone(),
+        trust_tier: cause.trust_tier.map(str::to_owned),
+        lock_file_source: cause.lock_file_source.map(str::to_owned),
+        contributor: cause.event.sender_username.as_deref().map(clean),
+        ..RunRow::default()
+    }
+}
+
+/// What depends on the event, evaluated.
+#[derive(Default)]
+struct Resolved {
+    environment: Option<String>,
+    env: Option<String>,
+    fails: Option<EndReason>,
+}
+
+fn resolve(job: &PlannedJob, event: &Event) -> Resolved {
+    let mut resolved = Resolved { fails: job.fails.clone(), ..Resolved::default() };
+    if resolved.fails.is_some() {
+        return resolved;
+    }
+    let failure = |what: &str, error: String| EndReason::Init {
+        category: InitCategory::DynamicEval,
+        message: clean(&format!("{what} of job '{}': {error}", job.base_name)),
+    };
+    for environment in &job.environments {
+        let name = match environment {
+            TextValue::Text(name) => Ok(name.clone()),
+            TextValue::Inline(computed) => inline::environment(computed, event),
+        };
+        match name {
+            Ok(name) if !name.is_empty() => {
+                resolved.environment = resolved.environment.or(Some(clean(&name)))
+            }
+            Ok(_) => {}
+            Err(error) => {
+                resolved.fails = Some(failure("environment", error));
+                return resolved;
+            }
+        }
+    }
+    let env = match &job.env {
+        None => return resolved,
+        Some(EnvValue::Map(map)) => Ok(serde_json::to_string(map).expect("a map of texts")),
+        Some(EnvValue::Inline(computed)) => inline::env(computed, event),
+    };
+    match env {
+        Ok(env) => resolved.env = Some(env),
+        Err(error) => resolved.fails = Some(failure("env", error)),
+    }
+    resolved
+}
+
+/// A job's first state, and why it ended if it is a final one.
+struct First {
+    state: JobState,
+    reason: Option<EndReason>,
+}
+
+/// Fails what fails at once and skips what needs it, until nothing changes.
+fn settle(plan: &WorkflowPlan, resolved: &[Resolved]) -> Vec<First> {
+    let mut first: Vec<First> = resolved
+        .iter()
+        .zip(&plan.jobs)
+        .map(|(resolved, job)| match &resolved.fails {
+            Some(reason) => First { state: JobState::Failed, reason: Some(reason.clone()) },
+            None if job.needs.is_empty() => First { state: JobState::Queued, reason: None },
+            None => First { state: JobState::Pending, reason: None },
+        })
+        .collect();
+    if first.iter().all(|job| !job.state.is_final()) {
+        return first;
+    }
+    let names: std::collections::HashMap<&str, usize> =
+        plan.jobs.iter().enumerate().map(|(at, job)| (job.name.as_str(), at)).collect();
+    let edges: Vec<Vec<Edge>> = plan
+        .jobs
+        .iter()
+        .map(|job| {
+            let edge = |(upstream, run_on): &(usize, Vec<String>)| Edge {
+                upstream: plan.jobs[*upstream].name.clone(),
+                accepts: Accepts::from_run_on(Some(run_on)),
+            };
+            job.needs.iter().map(edge).collect()
+        })
+        .collect();
+    loop {
+        let mut changed = false;
+        for at in 0..first.len() {
+            if first[at].state != JobState::Pending {
+                continue;
+            }
+            let state_of = |name: &str| names.get(name).map(|at| first[*at].state);
+            match evaluate(&edges[at], state_of) {
+                Readiness::Ready => first[at].state = JobState::Queued,
+                Readiness::Skip { reason } => {
+                    first[at] = First { state: JobState::Skipped, reason: Some(reason) };
+                }
+                Readiness::Wait { .. } => continue,
+            }
+            changed = true;
+        }
+        if !changed {
+            return first;
+        }
+    }
+}
+
+fn row(
+    plan: &WorkflowPlan,
+    at: usize,
+    run: RunId,
+    id: Uuid,
+    job: &PlannedJob,
+    resolved: Resolved,
+    first: &First,
+) -> JobRow {
+    let number = |n: usize| i32::try_from(n).expect("a lock file has a limit on jobs");
+    let waits_for: Vec<String> = match first.state {
+        JobState::Pending => job.needs.iter().map(|(at, _)| plan.jobs[*at].name.clone()).collect(),
+        _ => Vec::new(),
+    };
+    JobRow {
+        id,
+        run_id: run.0,
+        position: number(at),
+        name: clean(&job.name),
+        base_name: clean(&job.base_name),
+        lock_index: Some(number(job.lock_index)),
+        matrix: job.matrix.clone(),
+        variant_kind: job.matrix.as_ref().map(|_| "matrix".to_owned()),
+        variant_label: job.label.as_deref().map(clean),
+        fanout_index: job.fanout.map(|(index, _)| number(index)),
+        fanout_total: job.fanout.map(|(_, total)| number(total)),
+        selector: plan.selectors[job.selector].id,
+        environment: resolved.environment,
+        env: resolved.env,
+        state: first.state.as_str().to_owned(),
+        open_needs: if first.state == JobState::Pending { number(job.needs.len()) } else { 0 },
+        wait_reason: (!waits_for.is_empty()).then(|| {
+            serde_json::to_string(&WaitReason::Needs { upstreams: waits_for }).expect("a reason is plain data")
+        }),
+        end_reason: first
+            .reason
+            .as_ref()
+            .map(|reason| serde_json::to_string(reason).expect("a reason is plain data")),
+        error_message: first.reason.as_ref().map(|reason| clean(&reason.to_string())),
+        init_failure: first.reason.as_ref().and_then(|reason| match reason {
+            EndReason::Init { category, message } => Some(
+                json!({"scope": "job", "category": category, "message": message, "jobName": job.name}).to_string(),
+            ),
+            _ => None,
+        }),
+    }
+}
+
+/// PostgreSQL has no NUL in text.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use kici_model::lock::{LockOrigin, parse};
+
+    use super::*;
+
+    fn run(jobs: Value) -> NewRun {
+        let lock = json!({
+            "schemaVersion": 29,
+            "source": {"file": ".kici/workflows/ci.ts", "export": "#default"},
+            "contentHash": "",
+            "workflows": [{"name": "ci", "contentHash": "", "compileSchemaVersion": 5, "triggers": [], "jobs": jobs}],
+        });
+        let origin = LockOrigin { repo: "acme/app", reference: "main" };
+        let lock = parse(lock.to_string().as_bytes(), origin).unwrap();
+        let plan = WorkflowPlan::new(&lock, &lock.workflows[0]);
+        let event = Event { kind: "push".into(), target_branch: "main".into(), ..Event::default() };
+        stamp(
+            &plan,
+            Cause {
+                org_id: "acme",
+                delivery: None,
+                delivery_id: "d",
+                routing_key: "generic:acme:x",
+                provider: "local",
+                repo: "acme/app",
+                git_ref: "main",
+                sha: "HEAD",
+                trust_tier: None,
+                lock_file_source: None,
+                event: &event,
+                decision: None,
+            },
+        )
+    }
+
+    fn job(name: &str, more: Value) -> Value {
+        let mut job =
+            json!({"_type": "static", "name": name, "runsOn": [], "needs": [], "steps": []});
+        job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        job
+    }
+
+    fn shown(run: &NewRun) -> Vec<String> {
+        let shown = |job: &JobRow| match &job.error_message {
+            Some(error) => format!("{} {} ({error})", job.name, job.state),
+            None => format!("{} {}", job.name, job.state),
+        };
+        run.jobs.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn roots_are_queued_and_the_rest_waits_for_its_edges() {
+        let run = run(json!([
+            job(
+                "build",
+                json!({"matrix": {"_type": "static", "values": {"os": ["lin", "mac"], "node": ["18"]}}})
+            ),
+            job("test", json!({"needs": ["build"]})),
+        ]));
+        assert_eq!(
+            shown(&run),
+            ["build (18, lin) queued", "build (18, mac) queued", "test pending"]
+        );
+        assert_eq!((run.row.state.as_str(), run.row.open_jobs), ("pending", 3));
+        assert_eq!(run.needs.len(), 2);
+        assert_eq!(run.jobs[2].open_needs, 2);
+        assert_eq!((run.jobs[1].fanout_index, run.jobs[1].fanout_total), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn what_is_not_supported_fails_with_its_reason_and_skips_what_needs_it() {
+        let run = run(json!([
+            {"_type": "dynamic", "source": {"file": "x.ts", "index": 0}, "group": "shards"},
+            job("gated", json!({"approval": {"clauses": [], "when": "always"}})),
+            job("merge", json!({"needs": [{"group": "shards", "runOn": ["success"]}]})),
+            job("always", json!({"needs": [{"name": "gated", "runOn": ["failed"]}]})),
+            job("fine", json!({})),
+        ]));
+        assert_eq!(
+            shown(&run),
+            [
+                "__dynamic__ci__0 failed (dynamic jobs are not supported yet)",
+                "gated failed (job 'gated' asks for an approval: approvals are not supported yet)",
+                "merge skipped (upstream_unmet: __dynamic__ci__0 (failed))",
+                "always queued",
+                "fine queued",
+            ]
+        );
+        assert_eq!(run.row.state, "pending");
+        assert_eq!(run.row.open_jobs, 2);
+    }
+
+    #[test]
+    fn a_run_whose_jobs_all_end_at_once_is_final() {
+        let run = run(json!([job("x", json!({"matrix": {"_type": "static", "values": []}}))]));
+        assert_eq!(shown(&run), ["x failed (matrix for job 'x' expands to zero combinations)"]);
+        assert_eq!(run.row.state, "failed");
+        assert_eq!(run.row.failure_reason.as_deref(), Some("Failed jobs: x"));
+        assert!(run.jobs[0].init_failure.as_ref().unwrap().contains("matrix_expansion"));
+    }
+
+    #[test]
+    fn files_written_by_hand_cannot_make_impossible_runs() {
+        let run = run(json!([
+            job("a", json!({"needs": ["b"]})),
+            job("b", json!({"needs": ["a"]})),
+            job("c", json!({"needs": ["nobody"]})),
+            job("d", json!({})),
+            job("d", json!({})),
+        ]));
+        let shown = shown(&run);
+        assert!(shown[0].starts_with("a failed (cycle detected: a -> b -> a)"), "{shown:?}");
+        assert!(shown[1].starts_with("b failed"), "{shown:?}");
+        assert!(shown[2].contains("needs 'nobody', which the workflow does not have"), "{shown:?}");
+        assert_eq!(shown[3], "d queued");
+        assert!(shown[4].starts_with("d #2 failed"), "{shown:?}");
+    }
+}
