@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
+use kici_workflow::engine::EngineKind;
 use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
 
 use crate::caches;
 use crate::context::Context;
 use crate::control::StopCause;
-use crate::failure::chain;
+use crate::failure::{chain, shortened};
 use crate::hooks::{self, Hook, Outcome};
 use crate::indexes::{self, CacheOwner, JobHook, StepHook};
 use crate::job::{Job, Progress, millis};
+use crate::process::named;
 use crate::run::Phases;
 use crate::spec::{JobResult, JobStatus};
 
@@ -28,34 +31,56 @@ pub(crate) fn without_context(error: &std::io::Error, started: Instant) -> JobRe
 }
 
 /// Runs the last hooks, ends the engine and says how it all ended.
-pub(crate) async fn settle(context: &Context, phases: Phases, started: Instant) -> JobResult {
+///
+/// What remains to be waited for after the result is known comes with it.
+pub(crate) async fn settle(
+    context: &Context,
+    phases: Phases,
+    started: Instant,
+) -> (JobResult, Option<JoinHandle<()>>) {
     let (early, loaded, _borrowed) = match phases {
         Phases::Failed { error, loaded, borrowed } => (Some(error), loaded, borrowed),
         Phases::Over { loaded, borrowed } => (None, loaded, borrowed),
     };
     let mut progress = Progress::default();
     let mut dropped_jobs = Vec::new();
+    let mut stopping = None;
     if let Some(loaded) = loaded {
-        if early.is_none() {
+        let cancelled = matches!(context.control.cause(), Some(StopCause::Cancelled { .. }));
+        if early.is_none() || cancelled {
             last_hooks(&loaded.job).await;
         }
         progress = std::mem::take(&mut *loaded.job.progress());
         dropped_jobs = loaded.dropped;
-        loaded.job.caller.stop().await;
+        let stop = tokio::spawn(loaded.job.caller.stop());
+        match loaded.engine {
+            // Nothing runs in it any more; taking its heap apart can wait.
+            EngineKind::Embedded => stopping = Some(stop),
+            // Its own children are leftovers only when it is gone.
+            EngineKind::Node => {
+                let _panicked = stop.await;
+            }
+        }
     }
     let (status, error) = verdict(context, early, &progress);
     if let Some(error) = &error {
         context.log.text(&format!("[kici] {error}"));
     }
-    JobResult {
+    let result = JobResult {
         status,
-        error: error.map(|error| context.masker.text(&error)),
+        error: error.map(|error| shortened(context.masker.text(&error))),
         outputs: outputs(context, progress.outputs),
-        secret_outputs: context.secret_outputs.all(),
+        // Nobody gets those of a job that did not succeed.
+        secret_outputs: if status == JobStatus::Success {
+            context.secret_outputs.all()
+        } else {
+            Default::default()
+        },
         steps: progress.steps.into_values().collect(),
         dropped_jobs,
         duration_ms: millis(started.elapsed()),
-    }
+    };
+    (result, stopping)
 }
 
 /// What counts, the first cause first.
@@ -183,13 +208,6 @@ pub(crate) async fn end_leftovers(context: &Context) {
     }
     let ended = context.leftovers().end().await;
     if !ended.is_empty() {
-        let names: Vec<_> =
-            ended.iter().take(5).map(|left| format!("{} ({})", left.name, left.pid)).collect();
-        let more = if ended.len() > 5 { ", …" } else { "" };
-        context.log.text(&format!(
-            "[kici] stopped {} processes that the job had left behind: {}{more}",
-            ended.len(),
-            names.join(", ")
-        ));
+        context.log.text(&format!("[kici] the job had left behind {}; stopped", named(&ended)));
     }
 }

@@ -7,6 +7,9 @@ use crate::mask::Masker;
 use crate::scope::Scope;
 use crate::spec::StepError;
 
+/// An error text is for people; what does not fit here is in the log.
+const LONGEST_MESSAGE: usize = 16 * 1024;
+
 /// A failure of a step or hook. The text is not masked yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failure {
@@ -81,11 +84,20 @@ impl Failure {
     /// For the step's status.
     pub(crate) fn to_step_error(&self, masker: &Masker) -> StepError {
         StepError {
-            message: masker.text(&self.message),
+            message: shortened(masker.text(&self.message)),
             exit_code: self.exit_code,
             signal: self.signal.clone(),
         }
     }
+}
+
+/// The beginning of a text that is too long for a message.
+pub(crate) fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST_MESSAGE {
+        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
+        text.push('…');
+    }
+    text
 }
 
 /// An error with its causes, in one line.

@@ -16,6 +16,9 @@ use crate::control::Stop;
 use crate::scope::Scope;
 use crate::spec::{StepStatus, StepSummary};
 
+/// Outputs travel in the message that ends the job, which has a limit of its own.
+const MOST_OUTPUT: usize = 512 * 1024;
+
 /// A loaded job.
 pub(crate) struct Job {
     pub(crate) context: Arc<Context>,
@@ -30,6 +33,7 @@ pub(crate) struct Job {
 pub(crate) struct Progress {
     /// Step name → value as the author returned it.
     pub(crate) outputs: Map<String, Value>,
+    output_bytes: usize,
     /// By index.
     pub(crate) steps: BTreeMap<i64, StepSummary>,
     /// The step that started last, for its `onCancel`.
@@ -142,6 +146,21 @@ fn first_label(runs_on: &Value) -> String {
             (None, None) => String::new(),
         },
         _ => String::new(),
+    }
+}
+
+impl Progress {
+    /// Keeps a step's output. An error says that there is no room for it.
+    pub(crate) fn keep_output(&mut self, step: &str, output: Value) -> Result<(), String> {
+        self.output_bytes += output.to_string().len();
+        if self.output_bytes > MOST_OUTPUT {
+            return Err(format!(
+                "the outputs of the job's steps exceed {} KiB; keep large data in files",
+                MOST_OUTPUT / 1024
+            ));
+        }
+        self.outputs.insert(step.to_owned(), output);
+        Ok(())
     }
 }
 

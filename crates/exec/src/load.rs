@@ -29,6 +29,7 @@ pub(crate) struct Loaded {
     pub(crate) workflow: WorkflowDef,
     /// Generated siblings that are no longer generated.
     pub(crate) dropped: Vec<String>,
+    pub(crate) engine: EngineKind,
 }
 
 /// Starts the engine and finds the job. An error is why the job fails.
@@ -40,7 +41,7 @@ pub(crate) async fn load(
     let open = Arc::new(OpenCalls::default());
     let scope = Scope::new(context, &context.spec.job_name, indexes::JOB)
         .map_err(|error| format!("could not prepare the job: {error}"))?;
-    let engine = start(context, warm, Arc::clone(&open), Arc::clone(&scope)).await?;
+    let (engine, kind) = start(context, warm, Arc::clone(&open), Arc::clone(&scope)).await?;
     scope.end_console();
     let workflow = match find_workflow(engine.description(), &context.spec.workflow_name) {
         Ok(workflow) => workflow.clone(),
@@ -56,7 +57,7 @@ pub(crate) async fn load(
                 context.learn_grace(seconds);
             }
             let job = Job::new(Arc::clone(context), caller, def, started);
-            Ok(Loaded { job, workflow, dropped })
+            Ok(Loaded { job, workflow, dropped, engine: kind })
         }
         Err(missing) => {
             caller.stop().await;
@@ -70,7 +71,7 @@ async fn start(
     warm: Option<Warm>,
     open: Arc<OpenCalls>,
     scope: Arc<Scope>,
-) -> Result<Engine, String> {
+) -> Result<(Engine, EngineKind), String> {
     let request = request(context);
     let wish = match context.spec.engine {
         EngineWish::Auto => Wish::Auto,
@@ -87,7 +88,7 @@ async fn start(
     };
     let engine = engine.map_err(|error| chain(&error))?;
     context.log.text("[workflow-runner] Workflow module loaded");
-    Ok(engine)
+    Ok((engine, choice.kind))
 }
 
 fn request(context: &Context) -> LoadRequest {

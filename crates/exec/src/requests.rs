@@ -15,6 +15,9 @@ use crate::spec::JobEvent;
 /// An answer: a result, or the error's text.
 type Answer = Result<Value, String>;
 
+/// One request has one answer, or "wait" and then another. More of them are dropped.
+const ANSWERS: usize = 4;
+
 /// Why a request got no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
@@ -34,7 +37,7 @@ pub(crate) enum RequestError {
 pub(crate) struct Requests {
     events: mpsc::Sender<JobEvent>,
     next: AtomicU64,
-    open: Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>,
+    open: Mutex<HashMap<u64, mpsc::Sender<Answer>>>,
 }
 
 /// One open request. More than one answer may come (a slot in a queue, then the go-ahead).
@@ -42,8 +45,7 @@ pub(crate) struct Requests {
 pub(crate) struct Asked<'a> {
     requests: &'a Requests,
     id: u64,
-    // Unbounded: the other side sends one or two answers a request.
-    answers: mpsc::UnboundedReceiver<Answer>,
+    answers: mpsc::Receiver<Answer>,
 }
 
 impl Requests {
@@ -69,7 +71,7 @@ impl Requests {
         params: Value,
     ) -> Result<Asked<'_>, RequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, answers) = mpsc::unbounded_channel();
+        let (sender, answers) = mpsc::channel(ANSWERS);
         self.lock().insert(id, sender);
         let asked = Asked { requests: self, id, answers };
         let request = JobEvent::Request { id, method: method.to_owned(), params };
@@ -80,7 +82,7 @@ impl Requests {
     /// Takes an answer; one that nobody waits for any more is dropped.
     pub(crate) fn answer(&self, id: u64, result: Answer) {
         if let Some(sender) = self.lock().get(&id) {
-            let _late = sender.send(result);
+            let _late_or_too_many = sender.try_send(result);
         }
     }
 
@@ -89,7 +91,7 @@ impl Requests {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<Answer>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<Answer>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ pub async fn prepare() -> Prepared {
     Prepared { warm }
 }
 
-/// Runs a job in a process that was prepared for it.
+/// Runs a job in a process that was prepared for it. Otherwise like [`run_job`].
 pub async fn run_prepared(
     prepared: Prepared,
     spec: JobSpec,
@@ -54,6 +54,9 @@ pub async fn run_prepared(
 }
 
 /// Runs a job in a process that does other things too.
+///
+/// The last event is [`JobEvent::Ended`] with the result that is also returned. Events must be received
+/// all the time: the job waits while `events` is full. When `orders` closes, open requests fail.
 pub async fn run_job(
     spec: JobSpec,
     orders: mpsc::Receiver<JobOrder>,
@@ -85,13 +88,16 @@ async fn run(
         arm_deadline(&context, limit_ms);
     }
     let phases = phases(&context, warm, started).await;
-    let mut result = end::settle(&context, phases, started).await;
+    let (mut result, stopping) = end::settle(&context, phases, started).await;
     listening.abort();
     end::end_leftovers(&context).await;
     context.log.flush().await;
     context.logs.close();
     result.duration_ms = millis(started.elapsed());
     context.say(JobEvent::Ended(result.clone())).await;
+    if let Some(stopping) = stopping {
+        let _panicked = stopping.await;
+    }
     result
 }
 
@@ -150,17 +156,16 @@ async fn phases(context: &Arc<Context>, warm: Option<Warm>, started: Instant) ->
 }
 
 async fn to_the_steps(context: &Context, loaded: &Loaded) -> Result<(), String> {
-    let Loaded { job, workflow, dropped } = loaded;
+    let Loaded { job, workflow, dropped, .. } = loaded;
     for sibling in dropped {
         context.log.text(&format!(
             "[kici] warning: the job generator no longer gives '{sibling}'; that job is dropped"
         ));
     }
     let stop = &context.control.stop;
-    if let Some(limit) = job.def.options.get("timeout").and_then(serde_json::Value::as_u64) {
-        if context.spec.timeout_ms.is_none() && limit > 0 {
-            arm_deadline(context, limit);
-        }
+    let own_limit = job.def.options.get("timeout").and_then(serde_json::Value::as_u64);
+    if let (None, Some(limit @ 1..)) = (context.spec.timeout_ms, own_limit) {
+        arm_deadline(context, limit);
     }
     if let Some(policy) = &workflow.concurrency {
         concurrency::enter(job, policy).await?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::context::Context;
-use crate::environment::{EnvChange, EnvFiles, EnvView};
+use crate::environment::{EnvChange, EnvFiles, EnvView, Written};
 use crate::indexes;
 use crate::logs::{LogStream, StepLog};
 use crate::process::{Group, Groups, Leftovers};
@@ -128,16 +128,18 @@ impl Scope {
     /// What the environment files and `setEnv` have changed; the view is reset.
     pub(crate) fn take_changes(&self, context: &Context) -> EnvChange {
         let view = std::mem::take(&mut *self.env());
-        let (vars, paths) = self.files.read().unwrap_or_else(|error| {
+        let mut written = self.files.read().unwrap_or_else(|error| {
             self.note(&format!("$KICI_ENV and $KICI_PATH could not be read: {error}"));
-            Default::default()
+            Written::default()
         });
-        let (refused, vars): (Vec<_>, Vec<_>) =
-            vars.into_iter().partition(|(key, _)| context.env.is_protected(key));
-        for (name, _) in refused {
-            self.note(&format!("$KICI_ENV: {name} is reserved or names a secret; not changed"));
-        }
-        EnvChange::new(view, vars, paths)
+        written.vars.retain(|(name, _)| {
+            let refused = context.env.is_protected(name);
+            if refused {
+                self.note(&format!("$KICI_ENV: {name} is reserved or names a secret; not changed"));
+            }
+            !refused
+        });
+        EnvChange::new(view, written)
     }
 
     /// Removes the scope's files. Background processes may have them open; that does no harm.

@@ -184,3 +184,19 @@ fn write_private(path: &Path, text: &str) -> Result<(), CheckoutError> {
         .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
         .map_err(CheckoutError::file("write", path))
 }
+
+#[cfg(test)]
+impl Git {
+    /// The same with another setting.
+    pub(super) fn with_config(mut self, key: &str, value: &str) -> Self {
+        self.set("GIT_CONFIG_COUNT", "1");
+        self.set("GIT_CONFIG_KEY_0", key);
+        self.set("GIT_CONFIG_VALUE_0", value);
+        self
+    }
+
+    /// A variable of git's environment.
+    pub(super) fn env(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str)
+    }
+}

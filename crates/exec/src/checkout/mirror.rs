@@ -65,14 +65,15 @@ impl Mirror {
         Ok(Self { dir, in_use })
     }
 
-    /// Makes sure that the commit is there; returns its full id.
+    /// Whether the commit was fetched before, or may be in a repository on the same disk.
+    pub(super) fn may_have(&self, sha: &str) -> bool {
+        self.mark(sha).exists() || self.dir.join("objects/info/alternates").exists()
+    }
+
+    /// Fetches the commit, unless that was done before; returns its full id.
     pub(super) async fn bring(&self, source: &Source, git: &Git) -> Result<String, CheckoutError> {
-        if let Some(sha) = source.full_sha() {
-            if self.mark(sha).exists() || self.borrows_it(sha, git).await {
-                return Ok(sha.to_owned());
-            }
-        }
         let _turn = self.fetch_lock().await?;
+        // Another job may have fetched it while this one waited for its turn.
         if let Some(sha) = source.full_sha().filter(|sha| self.mark(sha).exists()) {
             return Ok(sha.to_owned());
         }
@@ -80,12 +81,6 @@ impl Mirror {
         let mark = self.mark(&sha);
         File::create(&mark).map_err(CheckoutError::file("create", &mark))?;
         Ok(sha)
-    }
-
-    /// Whether a repository on the same disk, whose objects the mirror borrows, has the commit.
-    async fn borrows_it(&self, sha: &str, git: &Git) -> bool {
-        self.dir.join("objects/info/alternates").exists()
-            && git.run(&self.dir, &["cat-file", "-e", &format!("{sha}^{{tree}}")]).await.is_ok()
     }
 
     /// Where the objects are.

@@ -120,38 +120,58 @@ fn prepare(
 
 async fn full(source: &Source, git: &Git, places: &Places<'_>) -> Result<Borrowed, CheckoutError> {
     let tree = worktree::Worktree::new(places.workspace, source, places.detached);
-    let mut borrowed = Borrowed::default();
-    let mut filled = None;
     if let Some(mirrors) = places.mirrors {
         let mirror = Mirror::open(mirrors, source).await?;
-        let sha = mirror.bring(source, git).await?;
-        tree.init(Some(mirror.objects()))?;
-        tree.set_head(&sha)?;
-        match tree.fill(&sha, git).await {
-            Ok(()) => {
-                borrowed = Borrowed { _mirror: Some(mirror.keep()) };
-                filled = Some(sha);
-            }
-            // Something is missing in the mirror. The job need not suffer for that.
-            Err(CheckoutError::Git { said, .. }) => {
-                tracing::warn!("the mirror of {} is not complete: {said}", source.url);
-                mirror.distrust(&sha);
-            }
+        if fill_from(&mirror, &tree, source, git).await? {
+            return Ok(Borrowed { _mirror: Some(mirror.keep()) });
+        }
+    }
+    tree.init(None)?;
+    let sha = Fetch { git, source, into: &tree.git_dir() }.commit().await?;
+    tree.set_head(&sha)?;
+    tree.fill(&sha, git).await?;
+    source.verify(&sha)?;
+    Ok(Borrowed::default())
+}
+
+/// Fills the work tree with objects of the mirror. False: something is missing there, for which the job
+/// need not suffer.
+async fn fill_from(
+    mirror: &Mirror,
+    tree: &worktree::Worktree<'_>,
+    source: &Source,
+    git: &Git,
+) -> Result<bool, CheckoutError> {
+    // Looking first would cost a process of its own; filling fails soon enough.
+    if let Some(sha) = source.full_sha().filter(|sha| mirror.may_have(sha)) {
+        match borrow(mirror, tree, sha, git).await {
+            Ok(()) => return Ok(true),
+            Err(CheckoutError::Git { .. }) => mirror.distrust(sha),
             Err(other) => return Err(other),
         }
     }
-    let sha = match filled {
-        Some(sha) => sha,
-        None => {
-            tree.init(None)?;
-            let sha = Fetch { git, source, into: &tree.git_dir() }.commit().await?;
-            tree.set_head(&sha)?;
-            tree.fill(&sha, git).await?;
-            sha
-        }
-    };
+    let sha = mirror.bring(source, git).await?;
     source.verify(&sha)?;
-    Ok(borrowed)
+    match borrow(mirror, tree, &sha, git).await {
+        Ok(()) => Ok(true),
+        Err(CheckoutError::Git { said, .. }) => {
+            tracing::warn!("the mirror of {} is not complete: {said}", source.url);
+            mirror.distrust(&sha);
+            Ok(false)
+        }
+        Err(other) => Err(other),
+    }
+}
+
+async fn borrow(
+    mirror: &Mirror,
+    tree: &worktree::Worktree<'_>,
+    sha: &str,
+    git: &Git,
+) -> Result<(), CheckoutError> {
+    tree.init(Some(mirror.objects()))?;
+    tree.set_head(sha)?;
+    tree.fill(sha, git).await
 }
 
 /// Only `.kici`, and no repository around it.

@@ -9,6 +9,13 @@ pub(crate) struct EnvFiles {
     dir: PathBuf,
 }
 
+/// What was written to the files, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) vars: Vec<(String, String)>,
+    pub(crate) paths: Vec<String>,
+}
+
 impl EnvFiles {
     /// Makes the files in `dir`, which must not exist yet.
     pub(crate) fn create(dir: PathBuf) -> io::Result<Self> {
@@ -34,11 +41,14 @@ impl EnvFiles {
         self.dir.join("path")
     }
 
-    /// What was written to both, variables in order.
-    pub(crate) fn read(&self) -> io::Result<(Vec<(String, String)>, Vec<String>)> {
+    /// What was written to both.
+    pub(crate) fn read(&self) -> io::Result<Written> {
         let env = std::fs::read(self.env())?;
         let path = std::fs::read(self.path())?;
-        Ok((parse_env(&String::from_utf8_lossy(&env)), parse_path(&String::from_utf8_lossy(&path))))
+        Ok(Written {
+            vars: parse_env(&String::from_utf8_lossy(&env)),
+            paths: parse_path(&String::from_utf8_lossy(&path)),
+        })
     }
 }
 

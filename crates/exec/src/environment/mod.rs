@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::spec::{Checkout, JobSpec};
 
-pub(crate) use files::EnvFiles;
+pub(crate) use files::{EnvFiles, Written};
 pub(crate) use view::{EnvChange, EnvView, JobEnv};
 
 /// Host variables that get through.

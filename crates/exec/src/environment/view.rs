@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use super::Written;
+
 const PATH: &str = "PATH";
 
 /// Variables as the next step will see them.
@@ -118,15 +120,11 @@ pub(crate) struct EnvChange {
 
 impl EnvChange {
     /// The changes of a view, then those that were written to files.
-    pub(crate) fn new(
-        view: EnvView,
-        file_vars: Vec<(String, String)>,
-        file_paths: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(view: EnvView, written: Written) -> Self {
         let mut vars = view.changes;
-        vars.extend(file_vars.into_iter().map(|(key, value)| (key, Some(value))));
+        vars.extend(written.vars.into_iter().map(|(key, value)| (key, Some(value))));
         let mut paths: Vec<_> = view.paths.into_iter().map(|dir| vec![dir]).collect();
-        paths.push(file_paths);
+        paths.push(written.paths);
         Self { vars, paths }
     }
 }
@@ -161,15 +159,15 @@ mod tests {
     fn paths_pile_up_as_documented() {
         let env = env();
         let written = |dirs: &[&str]| {
-            let dirs = dirs.iter().map(|&dir| dir.to_owned()).collect();
-            EnvChange::new(EnvView::default(), vec![], dirs)
+            let paths = dirs.iter().map(|&dir| dir.to_owned()).collect();
+            EnvChange::new(EnvView::default(), Written { paths, ..Written::default() })
         };
         env.apply(written(&["/opt/xyz/bin"]));
         env.apply(written(&["/p1", "/p2"]));
         let mut view = env.view([]);
         view.add_path("/p3".to_owned());
         assert_eq!(view.vars()[PATH], "/p3:/p1:/p2:/opt/xyz/bin:/bin");
-        env.apply(EnvChange::new(view, vec![], vec![]));
+        env.apply(EnvChange::new(view, Written::default()));
         assert_eq!(env.vars()[PATH], "/p3:/p1:/p2:/opt/xyz/bin:/bin");
     }
 
@@ -177,14 +175,14 @@ mod tests {
     fn removals_reach_the_guest() {
         let env = env();
         let vars = vec![("A".to_owned(), "a=b".to_owned())];
-        env.apply(EnvChange::new(EnvView::default(), vars, vec![]));
+        env.apply(EnvChange::new(EnvView::default(), Written { vars, ..Written::default() }));
         let mut view = env.view([("KICI_ENV".to_owned(), "/f".to_owned())]);
         view.set("A", None);
         assert_eq!(
             env.for_guest(&view),
             serde_json::json!({"PATH": "/bin", "KICI_ENV": "/f", "A": null})
         );
-        env.apply(EnvChange::new(view, vec![], vec![]));
+        env.apply(EnvChange::new(view, Written::default()));
         assert!(!env.vars().contains_key("KICI_ENV") && !env.vars().contains_key("A"));
         assert!(env.is_protected("TOKEN") && env.is_protected("KICI_PATH"));
     }

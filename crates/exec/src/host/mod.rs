@@ -32,6 +32,10 @@ impl JobHost {
 
 impl Host for JobHost {
     fn request(&self, call: CallId, method: &str, params: Value, push: Push) -> HostAnswer {
+        if method == "secretOutput.set" {
+            // Now, not when the answer is worked out: the script may print the value right away.
+            secrets::mask_output(&self.context, &params);
+        }
         let context = Arc::clone(&self.context);
         let method = method.to_owned();
         let open = match self.open.get(call) {

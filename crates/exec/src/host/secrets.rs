@@ -92,9 +92,13 @@ pub(super) struct SetOutput {
     value: String,
 }
 
-/// A secret for the jobs after this one. It is masked from now on.
+/// Masks the value of a secret output from now on.
+pub(super) fn mask_output(context: &Context, params: &Value) {
+    context.masker.add(params.get("value").and_then(Value::as_str));
+}
+
+/// A secret for the jobs after this one.
 pub(super) fn set_output(context: &Context, set: &SetOutput) -> Result<Value, HostError> {
-    context.masker.add([set.value.as_str()]);
     context
         .secret_outputs
         .set(&set.key, &set.value)

@@ -20,7 +20,7 @@ const LONG_LINE: usize = 64 * 1024;
 /// A line's bound, counted as JSON will write it.
 const LONGEST_ESCAPED: usize = 512 * 1024;
 
-/// See the module.
+/// See the module. Whoever drops the last handle flushes first.
 #[derive(Debug)]
 pub(crate) struct StepLog {
     logs: Logs,
@@ -103,10 +103,13 @@ impl StepLog {
             (false, true) => FIRST_DELAY,
             (false, false) => BATCH_DELAY,
         };
-        let log = Arc::clone(self);
+        // Weak: a timer must not keep the event channel open after the job's end.
+        let log = Arc::downgrade(self);
         self.logs.runtime.spawn(async move {
             tokio::time::sleep(delay).await;
-            log.flush().await;
+            if let Some(log) = log.upgrade() {
+                log.flush().await;
+            }
         });
     }
 

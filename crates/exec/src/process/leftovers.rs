@@ -59,6 +59,15 @@ pub(crate) struct Leftover {
     pub(crate) name: String,
 }
 
+/// Names processes for the log: how many, and the first few.
+pub(crate) fn named(left: &[Leftover]) -> String {
+    let names: Vec<_> =
+        left.iter().take(5).map(|left| format!("{} ({})", left.name, left.pid)).collect();
+    let more = if left.len() > 5 { ", …" } else { "" };
+    let noun = if left.len() == 1 { "process" } else { "processes" };
+    format!("{} {noun}: {}{more}", left.len(), names.join(", "))
+}
+
 #[derive(Debug, Clone)]
 struct Entry {
     parent: i32,
@@ -159,10 +168,10 @@ fn descendants() -> HashMap<i32, Entry> {
     let mut open = vec![me];
     while let Some(parent) = open.pop() {
         for pid in children(parent) {
-            if let Some(entry) = entry(pid).filter(|entry| entry.parent == parent) {
-                if found.insert(pid, entry).is_none() {
-                    open.push(pid);
-                }
+            if let Some(entry) = entry(pid).filter(|entry| entry.parent == parent)
+                && found.insert(pid, entry).is_none()
+            {
+                open.push(pid);
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::control::Stop;
 
 pub(crate) use capture::{Capture, Captured};
 pub(crate) use group::{Group, parse_signal};
-pub(crate) use leftovers::{Groups, Leftovers, become_reaper};
+pub(crate) use leftovers::{Groups, Leftovers, become_reaper, named};
 pub(crate) use pipe::{Outlet, PushText};
 
 /// A command to run.

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::hooks::{self, Hook, Outcome};
 use crate::indexes::{self, CacheOwner, StepHook};
 use crate::job::{FailedStep, Job};
+use crate::process::named;
 use crate::report::{Report, Row, TypedRow};
 use crate::rules;
 use crate::scope::Scope;
@@ -169,15 +170,15 @@ impl OneStep<'_> {
         started: Instant,
     ) -> StepEnd {
         let context = &self.job.context;
-        let (status, output, found, failure) = match attempt {
-            Attempt::Done { output, found } => (StepStatus::Success, output, found, None),
-            Attempt::NotNeeded { output, found } => (StepStatus::Skipped, output, found, None),
-            Attempt::Failed(failure) => (StepStatus::Failed, None, Found::default(), Some(failure)),
+        let (status, found, failure) = match self.keep_output(attempt) {
+            Attempt::Done { found, .. } => (StepStatus::Success, found, None),
+            Attempt::NotNeeded { found, .. } => (StepStatus::Skipped, found, None),
+            Attempt::Failed(failure) => (StepStatus::Failed, Found::default(), Some(failure)),
             Attempt::Declined { reason, found } => {
                 let message = format!("Step '{}' approval rejected: {reason}", self.step.name);
-                (StepStatus::Failed, None, found, Some(Failure::of(message)))
+                (StepStatus::Failed, found, Some(Failure::of(message)))
             }
-            Attempt::Stopped => (StepStatus::Cancelled, None, Found::default(), None),
+            Attempt::Stopped => (StepStatus::Cancelled, Found::default(), None),
         };
         let mut report = Report::new(status, started.elapsed());
         report.error = failure.as_ref().map(|failure| failure.to_step_error(&context.masker));
@@ -196,13 +197,23 @@ impl OneStep<'_> {
             }
             report.learn(scope).await;
         }
-        if let Some(output) = output {
-            self.job.progress().outputs.insert(self.step.name.clone(), output);
-        }
         let error = report.error.as_ref().map(|error| error.message.clone());
         self.job.record(self.index, &self.step.name, status, report.duration, error);
         self.row().ended(context, report).await;
         StepEnd { status, scope, failure, change }
+    }
+
+    /// Keeps what the step returned, or fails it because that is too much.
+    fn keep_output(&self, attempt: Attempt) -> Attempt {
+        let (Attempt::Done { output: Some(output), .. }
+        | Attempt::NotNeeded { output: Some(output), .. }) = &attempt
+        else {
+            return attempt;
+        };
+        match self.job.progress().keep_output(&self.step.name, output.clone()) {
+            Ok(()) => attempt,
+            Err(message) => Attempt::Failed(Failure::of(message)),
+        }
     }
 
     fn tell_found(&self, found: Found, report: &mut Report) {
@@ -230,14 +241,10 @@ impl OneStep<'_> {
         if left.is_empty() {
             return;
         }
-        let names: Vec<_> =
-            left.iter().take(5).map(|left| format!("{} ({})", left.name, left.pid)).collect();
-        let more = if left.len() > 5 { ", …" } else { "" };
         scope.note(&format!(
-            "Step '{}' left {} processes behind: {}{more}; they are stopped when the job ends",
+            "Step '{}' left behind {}; stopped when the job ends",
             self.step.name,
-            left.len(),
-            names.join(", ")
+            named(&left)
         ));
     }
 
@@ -250,7 +257,7 @@ impl OneStep<'_> {
             caches::save(context, CacheOwner::Step(self.index), caches).await;
         }
         if end.is_hard_failure(self.step) {
-            let message = end.failure.as_ref().map(|failure| context.masker.text(&failure.message));
+            let message = end.failure.as_ref().map(|failure| failure.message.clone());
             let failed =
                 FailedStep { name: self.step.name.clone(), message: message.unwrap_or_default() };
             self.job.progress().failed.get_or_insert(failed);

@@ -1,4 +1,5 @@
 //! Whole jobs: real repositories, real processes, real engines.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
 
 mod basics;
 mod checks;

@@ -214,3 +214,66 @@ async fn the_context_has_what_the_dispatch_says() {
         })
     );
 }
+
+#[tokio::test]
+async fn packages_are_installed_when_the_workflow_has_any() {
+    let project = Project::new(
+        "import { word } from 'word';
+         export default workflow('ci', { jobs: [job('work', { runsOn: 'linux', steps: [
+           step('one', async () => ({ word })) ] })] });",
+    );
+    let manifest = json!({ "type": "module", "dependencies": { "word": "file:./word" } });
+    project.write(".kici/package.json", &manifest.to_string());
+    project.write(
+        ".kici/word/package.json",
+        r#"{"name":"word","version":"1.0.0","type":"module","exports":"./index.js"}"#,
+    );
+    project.write(".kici/word/index.js", "export const word = 'installed';\n");
+    let mut project = project;
+    project.commit();
+    let ran = project.run().await;
+    assert_success(&ran);
+    assert_eq!(ran.result.outputs["one"]["word"], "installed");
+    assert!(ran.log(-1).join("\n").contains("Deps installed"));
+
+    let manifest = json!({ "dependencies": { "word": "file:./nowhere" } });
+    project.write(".kici/package.json", &manifest.to_string());
+    project.write(".kici/package-lock.json", "{ broken");
+    project.commit();
+    let ran = project.run().await;
+    assert!(ran.error().contains("npm ci"), "{}", ran.error());
+    assert!(ran.log(-1).join("\n").contains("npm error"), "{:?}", ran.log(-1));
+}
+
+#[tokio::test]
+async fn cancelling_while_setting_up_ends_the_job() {
+    let project = Project::with_job(
+        "init: { run: 'echo ready; sleep 7801' }, onCancel: async () => {}, steps: [step('one', async () => {})]",
+    );
+    let mut running = crate::support::start(project.spec());
+    running.until_line("ready").await;
+    running.cancel(false).await;
+    let ran = running.end().await;
+    assert_eq!(word_of(&ran.result), "cancelled");
+    assert_eq!(ran.story(), ["init:0: cancelled", "onCancel: success"]);
+}
+
+#[tokio::test]
+async fn an_unreachable_repository_does_not_outlive_a_cancel() {
+    // Takes connections and never says anything.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let project = Project::with_steps("step('one', async () => {})");
+    let mut spec = project.spec();
+    spec.checkout = Checkout::Git {
+        url: format!("http://{}/x.git", silent.local_addr().unwrap()),
+        reference: "main".to_owned(),
+        sha: project.sha.clone(),
+        auth: None,
+    };
+    let mut running = crate::support::start(spec);
+    running.until_line("Cloning").await;
+    let _connection = silent.accept().await.unwrap();
+    running.cancel(false).await;
+    let ran = running.end().await;
+    assert_eq!(word_of(&ran.result), "cancelled");
+}

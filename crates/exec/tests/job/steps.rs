@@ -208,3 +208,11 @@ async fn generated_jobs_are_found_again() {
     let ran = run(spec).await;
     assert!(ran.error().contains("no longer gives a job 'shard-9'"), "{}", ran.error());
 }
+
+#[tokio::test]
+async fn outputs_have_a_limit() {
+    let project = Project::with_steps("step('big', async () => 'x'.repeat(600 * 1024))");
+    let ran = project.run().await;
+    assert!(ran.error().contains("exceed 512 KiB"), "{}", ran.error());
+    assert!(ran.result.outputs.is_empty());
+}

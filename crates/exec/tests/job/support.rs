@@ -13,14 +13,14 @@ use tokio::sync::mpsc;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A git repository with `.kici/workflows/ci.ts`, whose jobs run in fresh workspaces.
-pub struct Project {
-    pub dir: TempDir,
-    pub sha: String,
+pub(crate) struct Project {
+    pub(crate) dir: TempDir,
+    pub(crate) sha: String,
 }
 
 impl Project {
     /// A repository whose only workflow, `ci`, has this body (the SDK is imported already).
-    pub fn new(body: &str) -> Self {
+    pub(crate) fn new(body: &str) -> Self {
         let project = Self { dir: tempfile::tempdir().unwrap(), sha: String::new() };
         std::fs::create_dir_all(project.repo()).unwrap();
         project.git(&["init", "--quiet", "--initial-branch", "main"]);
@@ -33,39 +33,39 @@ impl Project {
     }
 
     /// One job `work` with these steps.
-    pub fn with_steps(steps: &str) -> Self {
+    pub(crate) fn with_steps(steps: &str) -> Self {
         Self::with_job(&format!("steps: [{steps}]"))
     }
 
     /// One job `work` with these options.
-    pub fn with_job(options: &str) -> Self {
+    pub(crate) fn with_job(options: &str) -> Self {
         Self::new(&format!(
             "export default workflow('ci', {{ jobs: [job('work', {{ runsOn: 'linux', {options} }})] }});"
         ))
     }
 
-    pub fn repo(&self) -> PathBuf {
+    pub(crate) fn repo(&self) -> PathBuf {
         self.dir.path().join("repo")
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.repo().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--message", "change"]);
         self.sha = self.git(&["rev-parse", "HEAD"]);
     }
 
-    pub fn git(&self, args: &[&str]) -> String {
+    pub(crate) fn git(&self, args: &[&str]) -> String {
         git(&self.repo(), args)
     }
 
     /// The job `work` at the last commit.
-    pub fn spec(&self) -> JobSpec {
+    pub(crate) fn spec(&self) -> JobSpec {
         let workspace = self.dir.path().join("work");
         let _earlier = std::fs::remove_dir_all(&workspace);
         std::fs::create_dir(&workspace).unwrap();
@@ -91,27 +91,27 @@ impl Project {
     }
 
     /// Runs the job `work`.
-    pub async fn run(&self) -> Ran {
+    pub(crate) async fn run(&self) -> Ran {
         run(self.spec()).await
     }
 }
 
 /// The source of a workflow module.
-pub fn module(body: &str) -> String {
+pub(crate) fn module(body: &str) -> String {
     format!(
         "import {{ workflow, job, step, parallel, rule, checkStep, dynamicJob, z }} from '@kici-dev/sdk';\n{body}\n"
     )
 }
 
-pub fn git(dir: &Path, args: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git").args(args).current_dir(dir).output().unwrap();
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// A job that is running.
-pub struct Running {
-    pub orders: mpsc::Sender<JobOrder>,
+pub(crate) struct Running {
+    pub(crate) orders: mpsc::Sender<JobOrder>,
     events: mpsc::Receiver<JobEvent>,
     result: tokio::task::JoinHandle<JobResult>,
     seen: Vec<JobEvent>,
@@ -119,37 +119,53 @@ pub struct Running {
 }
 
 /// A job that is over.
-pub struct Ran {
-    pub result: JobResult,
-    pub events: Vec<JobEvent>,
-    pub took: Duration,
+pub(crate) struct Ran {
+    pub(crate) result: JobResult,
+    pub(crate) events: Vec<JobEvent>,
+    pub(crate) took: Duration,
 }
 
 /// A row that ended.
 #[derive(Debug, Clone)]
-pub struct Row {
-    pub step: i64,
-    pub name: String,
-    pub step_type: String,
-    pub status: StepStatus,
-    pub error: Option<StepError>,
-    pub data: Map<String, Value>,
+pub(crate) struct Row {
+    pub(crate) step: i64,
+    pub(crate) name: String,
+    pub(crate) step_type: String,
+    pub(crate) status: StepStatus,
+    pub(crate) error: Option<StepError>,
+    pub(crate) data: Map<String, Value>,
 }
 
-pub async fn run(spec: JobSpec) -> Ran {
+pub(crate) async fn run(spec: JobSpec) -> Ran {
     start(spec).end().await
 }
 
-pub fn start(spec: JobSpec) -> Running {
+pub(crate) async fn run_prepared(prepared: kici_exec::Prepared, spec: JobSpec) -> Ran {
+    let running = start_with(|orders, events| {
+        tokio::spawn(kici_exec::run_prepared(prepared, spec, orders, events))
+    });
+    running.end().await
+}
+
+pub(crate) fn start(spec: JobSpec) -> Running {
+    start_with(|orders, events| tokio::spawn(kici_exec::run_job(spec, orders, events)))
+}
+
+fn start_with(
+    spawn: impl FnOnce(
+        mpsc::Receiver<JobOrder>,
+        mpsc::Sender<JobEvent>,
+    ) -> tokio::task::JoinHandle<JobResult>,
+) -> Running {
     let (orders, order_receiver) = mpsc::channel(8);
     let (event_sender, events) = mpsc::channel(64);
-    let result = tokio::spawn(kici_exec::run_job(spec, order_receiver, event_sender));
+    let result = spawn(order_receiver, event_sender);
     Running { orders, events, result, seen: Vec::new(), started: Instant::now() }
 }
 
 impl Running {
     /// Waits until the job says something.
-    pub async fn until(&mut self, what: impl Fn(&JobEvent) -> bool) {
+    pub(crate) async fn until(&mut self, what: impl Fn(&JobEvent) -> bool) {
         loop {
             let event = tokio::time::timeout(DEADLINE, self.events.recv()).await;
             let event = event.unwrap_or_else(|_| panic!("nothing more was said: {:#?}", self.seen));
@@ -163,7 +179,7 @@ impl Running {
     }
 
     /// Waits for a log line that contains `text`.
-    pub async fn until_line(&mut self, text: &str) {
+    pub(crate) async fn until_line(&mut self, text: &str) {
         self.until(|event| {
             matches!(event, JobEvent::Log { lines, .. } if lines.iter().any(|l| l.contains(text)))
         })
@@ -171,7 +187,7 @@ impl Running {
     }
 
     /// Waits for a request of this method; returns its number and parameters.
-    pub async fn until_request(&mut self, wanted: &str) -> (u64, Value) {
+    pub(crate) async fn until_request(&mut self, wanted: &str) -> (u64, Value) {
         self.until(|event| matches!(event, JobEvent::Request { method, .. } if method == wanted))
             .await;
         match self.seen.last() {
@@ -180,16 +196,16 @@ impl Running {
         }
     }
 
-    pub async fn answer(&self, id: u64, result: Result<Value, String>) {
+    pub(crate) async fn answer(&self, id: u64, result: Result<Value, String>) {
         self.orders.send(JobOrder::Answer { id, result }).await.unwrap();
     }
 
-    pub async fn cancel(&self, force: bool) {
+    pub(crate) async fn cancel(&self, force: bool) {
         let reason = "run cancelled via API".to_owned();
         self.orders.send(JobOrder::Cancel { force, reason }).await.unwrap();
     }
 
-    pub async fn end(mut self) -> Ran {
+    pub(crate) async fn end(mut self) -> Ran {
         loop {
             match tokio::time::timeout(DEADLINE, self.events.recv()).await {
                 Ok(Some(event)) => self.seen.push(event),
@@ -205,7 +221,7 @@ impl Running {
 
 impl Ran {
     /// The log lines of one index.
-    pub fn log(&self, index: i64) -> Vec<String> {
+    pub(crate) fn log(&self, index: i64) -> Vec<String> {
         self.events
             .iter()
             .filter_map(|event| match event {
@@ -217,7 +233,7 @@ impl Ran {
     }
 
     /// All rows, in the order of their ends.
-    pub fn rows(&self) -> Vec<Row> {
+    pub(crate) fn rows(&self) -> Vec<Row> {
         self.events
             .iter()
             .filter_map(|event| match event.clone() {
@@ -230,11 +246,11 @@ impl Ran {
     }
 
     /// `name: status` of every row, in the order of their ends.
-    pub fn story(&self) -> Vec<String> {
+    pub(crate) fn story(&self) -> Vec<String> {
         self.rows().iter().map(|row| format!("{}: {}", row.name, word(row.status))).collect()
     }
 
-    pub fn row(&self, name: &str) -> Row {
+    pub(crate) fn row(&self, name: &str) -> Row {
         self.rows()
             .into_iter()
             .find(|row| row.name == name)
@@ -242,12 +258,12 @@ impl Ran {
     }
 
     /// `result.error`.
-    pub fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         self.result.error.as_deref().unwrap_or_default()
     }
 
     /// Everything that was logged, for messages.
-    pub fn all_logs(&self) -> String {
+    pub(crate) fn all_logs(&self) -> String {
         self.events
             .iter()
             .filter_map(|event| match event {
@@ -260,23 +276,23 @@ impl Ran {
     }
 }
 
-pub fn word(status: StepStatus) -> String {
+pub(crate) fn word(status: StepStatus) -> String {
     serde_json::to_value(status).unwrap().as_str().unwrap().to_owned()
 }
 
 /// Fails with everything there is to know.
 #[track_caller]
-pub fn assert_success(ran: &Ran) {
+pub(crate) fn assert_success(ran: &Ran) {
     assert!(ran.result.error.is_none(), "{}\n{}", ran.error(), ran.all_logs());
     assert_eq!(word_of(&ran.result), "success");
 }
 
-pub fn word_of(result: &JobResult) -> String {
+pub(crate) fn word_of(result: &JobResult) -> String {
     serde_json::to_value(result.status).unwrap().as_str().unwrap().to_owned()
 }
 
 /// Whether a process with this text in its command line exists.
-pub fn process_exists(text: &str) -> bool {
+pub(crate) fn process_exists(text: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
         let own = entry.file_name().to_str() == Some(&std::process::id().to_string());
         let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -285,7 +301,7 @@ pub fn process_exists(text: &str) -> bool {
 }
 
 /// The engines that this machine has. Says so when one is missing.
-pub fn engines() -> Vec<EngineWish> {
+pub(crate) fn engines() -> Vec<EngineWish> {
     let node = std::env::var_os("KICI_NODE").unwrap_or_else(|| "node".into());
     let node = Command::new(node).arg("--version").output();
     let major = node.ok().and_then(|output| {
