@@ -6,8 +6,9 @@
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { createReadStream, readSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { registerHooks } from 'node:module';
+import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { globals } from './guest/frames.js';
 
@@ -127,9 +128,10 @@ await import(`${OWN_SCHEME}guest.js`);
 /** Hands over complete lines; only a line feed ends one (`readline` would also split at U+2028). */
 function onLines(descriptor: number, take: (line: string) => void): void {
   let parts: Buffer[] = [];
-  createReadStream('', { fd: descriptor, autoClose: false })
-    .on('data', (data) => {
-      let rest = Buffer.from(data);
+  // Not a file stream: its blocking read in a thread would keep `process.exit` waiting.
+  new Socket({ fd: descriptor, readable: true, writable: false })
+    .on('data', (data: Buffer) => {
+      let rest = data;
       for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
         take(Buffer.concat([...parts, rest.subarray(0, end)]).toString());
         parts = [];
