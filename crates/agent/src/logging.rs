@@ -6,10 +6,13 @@ use std::io::IsTerminal;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogLevel};
 
@@ -39,14 +42,14 @@ where
         LogFormat::Plain => false,
         LogFormat::Json => true,
     };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_ansi(is_terminal).with_writer(writer);
+    // Libraries have little to say to an operator.
+    let filter =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("kici", level);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(is_terminal).with_writer(writer);
+    let layer =
+        if json { layer.event_format(JsonLine).boxed() } else { layer.with_target(false).boxed() };
     // Fails only when a subscriber is set already, as in tests that start several agents.
-    let _ = if json {
-        builder.event_format(JsonLine).try_init()
-    } else {
-        builder.with_target(false).try_init()
-    };
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }
 
 /// Now, as `2026-11-21T00:12:03.813Z`.

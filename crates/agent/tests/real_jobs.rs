@@ -94,6 +94,14 @@ impl Setup {
     }
 }
 
+impl Drop for Setup {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the agent printed:\n{}", self.agent.printed());
+        }
+    }
+}
+
 /// Starts the endless job and gives the process ids that it prints.
 async fn start_endless(setup: &Setup, link: &mut Link) -> Vec<i32> {
     link.send(setup.dispatch("endless")).await;

@@ -172,7 +172,7 @@ impl Agent {
             job,
             steps: std::time::Duration::ZERO,
             stuck_since: None,
-            dropping: false,
+            impatient: false,
             cancelled: false,
         });
     }

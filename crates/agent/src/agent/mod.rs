@@ -80,7 +80,8 @@ struct Running {
     job: Job,
     steps: Duration,
     stuck_since: Option<Instant>,
-    dropping: bool,
+    /// Lines without room are dropped instead of being waited for.
+    impatient: bool,
     cancelled: bool,
 }
 

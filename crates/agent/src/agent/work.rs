@@ -20,7 +20,7 @@ impl Agent {
     /// Whether the job may say more: its log has room, or is being dropped.
     pub(super) fn wants_notes(&mut self) -> bool {
         let has_room = self.has_room();
-        self.job.as_ref().is_some_and(|running| has_room || running.dropping)
+        self.job.as_ref().is_some_and(|running| has_room || running.impatient)
     }
 
     fn has_room(&mut self) -> bool {
@@ -70,8 +70,8 @@ impl Agent {
     }
 
     fn take_log(&mut self, step: i64, lines: Vec<String>, now: Instant) {
-        let drop_all = self.job.as_ref().is_some_and(|running| running.dropping);
-        if drop_all {
+        // Taken without room only when waiting is over.
+        if !self.has_room() {
             self.metrics.log_dropped(lines.len() as u64);
             self.outbox.logs().skip(step, lines.len() as u64);
         } else {
@@ -91,9 +91,9 @@ impl Agent {
         if has_room {
             running.stuck_since = None;
             if has_much_room && !running.cancelled {
-                running.dropping = false;
+                running.impatient = false;
             }
-            self.metrics.backpressure(running.dropping);
+            self.metrics.backpressure(running.impatient && !running.cancelled);
             return;
         }
         let since = *running.stuck_since.get_or_insert(now);
@@ -102,13 +102,13 @@ impl Agent {
             Backpressure::Drop => Duration::ZERO,
         };
         if now.duration_since(since) >= patience {
-            running.dropping = true;
+            running.impatient = true;
         }
         self.metrics.backpressure(true);
     }
 
     pub(super) fn backpressure_at(&self) -> Option<Instant> {
-        let running = self.job.as_ref().filter(|running| !running.dropping)?;
+        let running = self.job.as_ref().filter(|running| !running.impatient)?;
         Some(running.stuck_since? + PATIENCE)
     }
 
@@ -119,7 +119,7 @@ impl Agent {
         tracing::info!(job.id = running.voice.job().job_id, force, "cancelling the job: {reason}");
         if force || running.cancelled {
             // Its process must not wait for a place for its log before it can end.
-            running.dropping = true;
+            running.impatient = true;
         } else {
             self.outbox.push(&running.voice.status(JobState::Cancelling));
         }
@@ -139,7 +139,7 @@ impl Agent {
         self.questions.clear();
         self.clock.job_heartbeat = None;
         self.outbox.push(&running.voice.execution_ended(state));
-        self.outbox.push_terminal(status);
+        self.outbox.push_terminal(status, Instant::now());
         self.outbox.push(&running.voice.teardown());
         let idle = self.status_message();
         self.outbox.push(&idle);

@@ -5,6 +5,9 @@
 
 mod names;
 mod read;
+#[cfg(test)]
+mod tests;
+mod vars;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,7 +47,7 @@ pub struct Config {
     pub scaler: Option<Scaler>,
     /// `KICI_AGENT_WARM_PROCESS`: keep one started job process waiting.
     pub warm_process: bool,
-    /// How jobs are kept alive and how long questions may wait.
+    /// How jobs are kept alive and how long they may go on.
     pub times: Times,
     /// What the operator should know although the agent starts.
     pub warnings: Vec<String>,
@@ -74,8 +77,6 @@ pub struct JobDefaults {
 pub struct Times {
     /// `KICI_JOB_HEARTBEAT_INTERVAL_MS`.
     pub job_heartbeat: Duration,
-    /// `KICI_CONCURRENCY_WAIT_TIMEOUT_MS`.
-    pub concurrency_wait: Duration,
     /// How long a job may go on after SIGTERM: `KICI_AGENT_SHUTDOWN_GRACE_MS`.
     pub shutdown_grace: Duration,
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
 use kici_exec::spec::EngineWish;
 use kici_protocol::agent::{PropertyValue, Secret, limits};
 
+use super::vars::Vars;
 use super::{Backpressure, Config, JobDefaults, LogFormat, LogLevel, Role, Scaler, Times, names};
 
 /// All that is wrong with an environment.
@@ -113,7 +112,6 @@ impl Config {
             warm_process: vars.flag("KICI_AGENT_WARM_PROCESS", true),
             times: Times {
                 job_heartbeat: vars.millis("KICI_JOB_HEARTBEAT_INTERVAL_MS", 60_000, 1),
-                concurrency_wait: vars.millis("KICI_CONCURRENCY_WAIT_TIMEOUT_MS", 3_600_000, 1),
                 shutdown_grace: vars.millis("KICI_AGENT_SHUTDOWN_GRACE_MS", 10_000, 0),
             },
             warnings,
@@ -126,61 +124,8 @@ impl Config {
     }
 }
 
-struct Vars {
-    values: BTreeMap<String, String>,
-    problems: Vec<String>,
-}
-
+/// What the agent's own variables mean.
 impl Vars {
-    fn problem(&mut self, name: &str, what: impl Display) {
-        self.problems.push(format!("{name}: {what}"));
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        self.values.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-
-    fn flag(&mut self, name: &str, default: bool) -> bool {
-        self.choice(name, default, &[("true", true), ("1", true), ("false", false), ("0", false)])
-    }
-
-    fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
-        let Some(text) = self.text(name) else { return default };
-        if let Some((_, value)) = choices.iter().find(|(spelling, _)| *spelling == text) {
-            return *value;
-        }
-        let spellings: Vec<&str> = choices.iter().map(|(spelling, _)| *spelling).collect();
-        self.problem(name, format_args!("is {text:?}, write one of {}", spellings.join(", ")));
-        default
-    }
-
-    fn number<T: FromStr + PartialOrd + Display>(&mut self, name: &str, default: T, least: T) -> T {
-        let Some(text) = self.text(name) else { return default };
-        match text.parse::<T>() {
-            Ok(number) if number >= least => number,
-            Ok(_) | Err(_) => {
-                self.problem(name, format_args!("is {text:?}, write a whole number from {least}"));
-                default
-            }
-        }
-    }
-
-    fn millis(&mut self, name: &str, default: u64, least: u64) -> Duration {
-        Duration::from_millis(self.number(name, default, least))
-    }
-
-    fn list(&self, name: &str) -> Vec<String> {
-        self.text(name)
-            .map(|text| {
-                text.split(',')
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty())
-                    .map(str::to_owned)
-                    .collect()
-            })
-            .unwrap_or_default()
-    }
-
     fn orchestrator_url(&mut self) -> String {
         let name = "KICI_ORCHESTRATOR_URL";
         let Some(text) = self.text(name) else {
@@ -316,7 +261,8 @@ impl Vars {
         if self.flag("KICI_SANDBOX", false) {
             self.problem("KICI_SANDBOX", "this version has no sandbox: unset it or write false");
         }
-        for name in ["KICI_LOG_DIR", "KICI_DOCKER_KEEP_FAILED"] {
+        for name in ["KICI_LOG_DIR", "KICI_DOCKER_KEEP_FAILED", "KICI_CONCURRENCY_WAIT_TIMEOUT_MS"]
+        {
             if self.text(name).is_some_and(|value| value != "false") {
                 warnings.push(format!("{name} has no effect in this version"));
             }
@@ -337,105 +283,4 @@ fn property(text: &str) -> PropertyValue {
 
 fn made_up_id() -> String {
     format!("{}-{:08x}", crate::facts::hostname(), rand::random::<u32>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let base = [("KICI_ORCHESTRATOR_URL", "ws://h:1/ws"), ("KICI_DATA_DIR", "/tmp/kici-data")];
-        Config::read(
-            base.iter().chain(vars).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        )
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_reference() {
-        let config = read(&[("KICI_LABELS", ""), ("PATH", "/bin")]).unwrap();
-        assert_eq!(config.port, 8080);
-        assert_eq!(config.jobs.max_log_bytes, 10_485_760);
-        assert_eq!(config.roles, [Role::Builder, Role::InitRunner]);
-        assert_eq!(config.times.job_heartbeat, Duration::from_secs(60));
-        assert_eq!(config.backpressure, Backpressure::Pause);
-        assert!(config.agent_id.len() > 9 && config.labels.is_empty() && config.warm_process);
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        let error = Config::read(
-            [
-                ("KICI_LABLES", "x"),
-                ("KICI_LABELS", "linux,KICI:gpu"),
-                ("KICI_PORT", "-5"),
-                ("KICI_BACKPRESSURE_MODE", "stop"),
-                ("KICI_ROLES", "cook"),
-                ("KICI_DATA_DIR", "here"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        )
-        .unwrap_err();
-        insta::assert_snapshot!(error, @r#"
-        Unknown KICI_* env var(s) detected — refusing to start. Set KICI_DEV=true to downgrade this to a warning.
-          - KICI_LABLES (did you mean KICI_LABELS?)
-        Configuration validation failed:
-          - KICI_ORCHESTRATOR_URL: is required, e.g. ws://ci.example:4000/ws
-          - KICI_LABELS: KICI:gpu starts with the reserved prefix `kici:`; such labels are set by the agent itself, remove them
-          - KICI_ROLES: "cook" is no role, write builder, init-runner, all or nothing
-          - KICI_PORT: is "-5", write a whole number from 0
-          - KICI_DATA_DIR: is "here", write an absolute path
-          - KICI_BACKPRESSURE_MODE: is "stop", write one of pause, drop
-        "#);
-    }
-
-    #[test]
-    fn dev_mode_only_warns_about_unknown_names() {
-        let config = read(&[("KICI_LABLES", "x"), ("KICI_DEV", "true")]).unwrap();
-        assert_eq!(config.warnings, ["unknown variable KICI_LABLES (did you mean KICI_LABELS?)"]);
-    }
-
-    #[test]
-    fn a_scaler_may_set_reserved_labels() {
-        let config =
-            read(&[("KICI_LABELS", "kici:scaler:a"), ("KICI_SCALER_MANAGED", "1")]).unwrap();
-        assert_eq!(config.labels, ["kici:scaler:a"]);
-        assert_eq!(config.scaler.unwrap().idle, Duration::from_secs(5));
-    }
-
-    #[test]
-    fn an_empty_role_list_means_execution_only() {
-        assert_eq!(read(&[("KICI_ROLES", "")]).unwrap().roles, []);
-        assert_eq!(read(&[("KICI_ROLES", "builder")]).unwrap().roles, [Role::Builder]);
-    }
-
-    #[test]
-    fn a_bare_host_means_its_link() {
-        for (given, meant) in [
-            ("ws://h:4000", "ws://h:4000/ws"),
-            ("wss://h/", "wss://h/ws"),
-            ("wss://h/ci/ws", "wss://h/ci/ws"),
-        ] {
-            let vars = [("KICI_ORCHESTRATOR_URL".to_owned(), given.to_owned())];
-            assert_eq!(Config::read(vars).unwrap().orchestrator_url, meant);
-        }
-        for wrong in ["http://h/ws", "h:4000", "ws://", "ws:///ws"] {
-            let vars = [("KICI_ORCHESTRATOR_URL".to_owned(), wrong.to_owned())];
-            assert!(Config::read(vars).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn properties_are_typed() {
-        let config = read(&[("KICI_PROPERTIES", "gpu=true,slots=4,zone=eu-1")]).unwrap();
-        assert_eq!(config.properties["gpu"], PropertyValue::Bool(true));
-        assert_eq!(config.properties["slots"], PropertyValue::Number(4.0));
-        assert_eq!(config.properties["zone"], PropertyValue::Text("eu-1".into()));
-    }
-
-    #[test]
-    fn isolation_that_does_not_exist_is_not_pretended() {
-        let error = read(&[("KICI_SANDBOX", "true"), ("KICI_EXECUTION_MODE", "container")]);
-        let text = error.unwrap_err().to_string();
-        assert!(text.contains("KICI_SANDBOX") && text.contains("KICI_EXECUTION_MODE"), "{text}");
-    }
 }

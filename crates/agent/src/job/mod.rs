@@ -1,34 +1,25 @@
 //! One job from dispatch to end: its folder, its process, its messages.
 //!
-//! `dispatch` says what to run, `process` runs it, `voice` puts into words what happens. The task here
-//! connects them; `agent` reads its [`Note`]s when there is room for them and may cancel at any time.
+//! `dispatch` says what to run, `process` runs it, `voice` puts into words what happens, `task` connects
+//! them; `agent` reads its [`Note`]s when there is room for them and may cancel at any time.
 
 mod dispatch;
 mod orphans;
 mod process;
+mod task;
 mod voice;
 mod workdir;
 
-use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kici_exec::spec::{JobEvent, JobOrder, JobResult, JobSpec, JobStatus};
-use kici_protocol::agent::{
-    EnvCategory, EnvVar, FromAgent, JobContextBody, JobDispatch, JobRuntime, JobState,
-};
-use nix::sys::signal::Signal;
+use kici_exec::spec::JobOrder;
+use kici_protocol::agent::{FromAgent, JobDispatch, JobState};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::chain::Chain;
 use crate::config::JobDefaults;
-use crate::facts;
 use crate::metrics::Metrics;
 
 pub use orphans::become_subreaper;
@@ -37,15 +28,13 @@ pub use process::Launcher;
 pub(crate) use voice::{Voice, id};
 pub(crate) use workdir::sweep;
 
-use voice::{StepName, StepOutcome};
+use task::Task;
 
 /// Notes that wait for the agent; more and the job's output waits in its pipe.
 const NOTES: usize = 64;
 const CANCELS: usize = 4;
 /// Answers to the job's own questions.
 const ANSWERS: usize = 256;
-/// A process that told its result has nothing left to do.
-const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Something the job has to say.
 #[derive(Debug)]
@@ -133,302 +122,4 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.kill.cancel();
     }
-}
-
-struct Task {
-    dispatch: Box<JobDispatch>,
-    voice: Voice,
-    notes: mpsc::Sender<Note>,
-    cancels: mpsc::Receiver<JobOrder>,
-    answers: mpsc::Receiver<JobOrder>,
-    kill: CancellationToken,
-    surroundings: Surroundings,
-}
-
-/// How the job process ended its talk.
-enum End {
-    Result(Box<JobResult>),
-    /// Without a result.
-    Silent(String),
-}
-
-impl Task {
-    async fn run(mut self) {
-        let folder = match workdir::create() {
-            Ok(folder) => folder,
-            Err(error) => {
-                let error = format!("cannot make a folder for the job: {error}");
-                return self
-                    .end(JobState::Failed, self.voice.failed(JobState::Failed, &error))
-                    .await;
-            }
-        };
-        match dispatch::to_spec(&self.dispatch, &self.surroundings.defaults, &folder) {
-            Err(unfit) => {
-                let status = self.voice.failed(JobState::Failed, &unfit.to_string());
-                self.end(JobState::Failed, status).await;
-            }
-            Ok(spec) => {
-                self.tell(self.voice.context(self.context(&spec, &folder))).await;
-                self.tell(self.voice.execution_started()).await;
-                self.run_process(&spec).await;
-            }
-        }
-        let removed = tokio::task::spawn_blocking(move || {
-            workdir::remove(&folder).map_err(|error| (folder, error))
-        });
-        if let Ok(Err((folder, error))) = removed.await {
-            tracing::warn!(%error, "cannot remove the job's folder {}", folder.display());
-        }
-    }
-
-    async fn run_process(&mut self, spec: &JobSpec) {
-        let (end, mut process) = self.converse(spec).await;
-        match end {
-            End::Result(result) => {
-                let status = self.result_status(*result).await;
-                let state = match &status {
-                    FromAgent::JobStatus(status) => status.state,
-                    _ => JobState::Failed,
-                };
-                self.end(state, status).await;
-                if let Some(process) = &mut process {
-                    self.see_off(process).await;
-                }
-            }
-            End::Silent(error) => {
-                let mut text = error;
-                if let Some(process) = &mut process {
-                    let exit = process.finish(Duration::from_millis(200)).await;
-                    process.kill_orphans();
-                    let tail = process.stderr_tail().await;
-                    text = self.crash_text(&text, exit.ok(), &tail);
-                }
-                let status = self.voice.failed(JobState::Failed, &text);
-                self.end(JobState::Failed, status).await;
-            }
-        }
-    }
-
-    /// Runs until the process has told its result or cannot any more.
-    async fn converse(&mut self, spec: &JobSpec) -> (End, Option<JobProcess>) {
-        if let Some(mut process) = self.surroundings.warm.take() {
-            // A waiting process may have died meanwhile; then its first words never come.
-            if let Ok(()) = process.begin(spec).await
-                && let Some(first) = process.event().await
-            {
-                return self.listen(process, Some(first)).await;
-            }
-            tracing::warn!("the waiting job process was gone; starting another one");
-        }
-        match self.surroundings.launcher.start() {
-            Err(error) => (End::Silent(Chain(&error).to_string()), None),
-            Ok(mut process) => match process.begin(spec).await {
-                Ok(()) => self.listen(process, None).await,
-                Err(error) => (End::Silent(Chain(&error).to_string()), Some(process)),
-            },
-        }
-    }
-
-    async fn listen(
-        &mut self,
-        mut process: JobProcess,
-        first: Option<Result<JobEvent, process::ProcessError>>,
-    ) -> (End, Option<JobProcess>) {
-        let mut waiting: Option<Note> = None;
-        let mut first = first;
-        loop {
-            if let Some(event) = first.take() {
-                match self.hear(event) {
-                    Ok(note) => waiting = Some(note),
-                    Err(end) => return (end, Some(process)),
-                }
-            }
-            tokio::select! {
-                biased;
-                () = self.kill.cancelled() => {
-                    process.kill();
-                    return (End::Silent("the job was stopped by the agent".to_owned()), Some(process));
-                }
-                Some(order) = self.cancels.recv() => {
-                    if let Err(error) = process.order(&order).await {
-                        tracing::warn!("{}; killing it", Chain(&error));
-                        process.kill();
-                    }
-                }
-                Some(order) = self.answers.recv() => {
-                    if let Err(error) = process.order(&order).await {
-                        tracing::warn!("{}", Chain(&error));
-                    }
-                }
-                permit = self.notes.reserve(), if waiting.is_some() => {
-                    match (permit, waiting.take()) {
-                        (Ok(permit), Some(note)) => permit.send(note),
-                        // The agent let go of the job, which also kills it.
-                        (Err(_), _) | (_, None) => self.kill.cancel(),
-                    }
-                }
-                event = process.event(), if waiting.is_none() => match event {
-                    Some(event) => first = Some(event),
-                    None => return (End::Silent(String::new()), Some(process)),
-                },
-            }
-        }
-    }
-
-    /// Puts an event of the process into a note; the result or nonsense ends the talk.
-    fn hear(&self, event: Result<JobEvent, process::ProcessError>) -> Result<Note, End> {
-        let event = event.map_err(|error| End::Silent(Chain(&error).to_string()))?;
-        Ok(match event {
-            JobEvent::Log { step, lines } => {
-                let bytes: usize = lines.iter().map(String::len).sum();
-                self.surroundings.metrics.log_taken(bytes as u64);
-                Note::Log { step, lines }
-            }
-            JobEvent::StepStarted { step, name, step_type, pending, group_id } => {
-                let step = StepName {
-                    index: step,
-                    name: &name,
-                    kind: &step_type,
-                    group: group_id.as_deref(),
-                };
-                Note::Fact(Box::new(self.voice.step_started(&step, pending)))
-            }
-            JobEvent::StepEnded {
-                step,
-                name,
-                step_type,
-                status,
-                duration_ms,
-                error,
-                secrets_accessed,
-                log_bytes,
-                data,
-                group_id,
-            } => {
-                if step_type == "step" {
-                    self.surroundings
-                        .metrics
-                        .step_ended(status, Duration::from_millis(duration_ms));
-                }
-                let step = StepName {
-                    index: step,
-                    name: &name,
-                    kind: &step_type,
-                    group: group_id.as_deref(),
-                };
-                let outcome =
-                    StepOutcome { status, duration_ms, error, secrets_accessed, log_bytes, data };
-                Note::Fact(Box::new(self.voice.step_ended(&step, outcome)))
-            }
-            JobEvent::Request { id, method, params } => Note::Request { id, method, params },
-            JobEvent::Ended(result) => return Err(End::Result(Box::new(result))),
-        })
-    }
-
-    async fn result_status(&mut self, mut result: JobResult) -> FromAgent {
-        let mut sealed = None;
-        if result.status == JobStatus::Success {
-            let key = self.dispatch.run_public_key.as_deref();
-            match voice::seal(&result.secret_outputs, key) {
-                Ok(outputs) => sealed = outputs,
-                Err(error) => {
-                    result.status = JobStatus::Failed;
-                    result.error = Some(format!("cannot seal the secret outputs: {error}"));
-                }
-            }
-            if key.is_none() && !result.secret_outputs.is_empty() {
-                let names: Vec<&str> = result.secret_outputs.keys().map(String::as_str).collect();
-                let line = format!(
-                    "[kici] Secret outputs dropped, the dispatch brought no key for them: {}",
-                    names.join(", ")
-                );
-                self.note(Note::Log { step: -1, lines: vec![line] }).await;
-            }
-        }
-        self.voice.ended(&result, sealed)
-    }
-
-    /// The process told its result: it has a moment to go by itself.
-    async fn see_off(&self, process: &mut JobProcess) {
-        match process.finish(EXIT_PATIENCE).await {
-            Ok(status) if status.code().is_none() => {
-                tracing::warn!(job.id = %self.voice.job().job_id, "the job process had to be killed");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "cannot wait for the job process"),
-        }
-    }
-
-    fn crash_text(&self, what: &str, exit: Option<ExitStatus>, tail: &str) -> String {
-        let how = exit.map_or_else(|| "its end is unknown".to_owned(), describe);
-        let what = if what.is_empty() { String::new() } else { format!(" ({what})") };
-        let tail = if tail.is_empty() { "it wrote nothing to standard error" } else { tail };
-        let text = format!("Workflow runner crashed: {how}{what}\n{tail}");
-        mask(text, self.dispatch.secrets.values().map(kici_protocol::agent::Secret::expose))
-    }
-
-    fn context(&self, spec: &JobSpec, folder: &Path) -> JobContextBody {
-        let var = |(name, value): (&String, &String), category| EnvVar {
-            name: name.clone(),
-            value: value.clone(),
-            category,
-        };
-        let host: BTreeMap<_, _> = self.surroundings.launcher.env().iter().cloned().collect();
-        let vars = host
-            .iter()
-            .map(|pair| var(pair, EnvCategory::Inherited))
-            .chain(spec.env.iter().map(|pair| var(pair, EnvCategory::User)))
-            .chain(spec.secrets.keys().map(|name| EnvVar {
-                name: name.clone(),
-                value: "***".to_owned(),
-                category: EnvCategory::Secret,
-            }));
-        JobContextBody {
-            env_vars: Some(vars.collect()),
-            runtime: Some(JobRuntime {
-                node_version: None,
-                os: Some(facts::platform().to_owned()),
-                arch: Some(facts::arch().to_owned()),
-            }),
-            sandbox_type: Some("bare-metal".to_owned()),
-            labels: Some(self.surroundings.labels.clone()),
-            working_directory: Some(folder.display().to_string()),
-            git_ref: Some(self.dispatch.reference.clone()),
-        }
-    }
-
-    async fn tell(&self, message: FromAgent) {
-        self.note(Note::Fact(Box::new(message))).await;
-    }
-
-    async fn end(&self, state: JobState, status: FromAgent) {
-        self.note(Note::Ended { state, status: Box::new(status) }).await;
-    }
-
-    async fn note(&self, note: Note) {
-        if self.notes.send(note).await.is_err() {
-            self.kill.cancel();
-        }
-    }
-}
-
-fn describe(exit: ExitStatus) -> String {
-    match (exit.code(), exit.signal()) {
-        (Some(code), _) => format!("it exited with code {code} without a result"),
-        (None, Some(number)) => {
-            let name = Signal::try_from(number).map_or("an unknown signal", Signal::as_str);
-            let hint =
-                if number == Signal::SIGKILL as i32 { ", perhaps out of memory" } else { "" };
-            format!("killed by {name} (signal {number}){hint}")
-        }
-        (None, None) => "its end is unknown".to_owned(),
-    }
-}
-
-/// Hides secrets in what the job process wrote outside of its masked log.
-fn mask<'a>(text: String, secrets: impl Iterator<Item = &'a str>) -> String {
-    let mut secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= 3).collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.iter().fold(text, |text, secret| text.replace(secret, "***"))
 }

@@ -195,11 +195,6 @@ impl JobProcess {
         self.child.wait().await
     }
 
-    /// Kills what it left behind although it is gone itself: steps live in groups of their own.
-    pub(crate) fn kill_orphans(&self) {
-        orphans::kill_all();
-    }
-
     /// The last lines of its standard error.
     pub(crate) async fn stderr_tail(&mut self) -> String {
         // A process that got away may keep the pipe open.

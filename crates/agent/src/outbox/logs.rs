@@ -74,11 +74,12 @@ impl LogQueue {
     }
 
     /// Everything goes now.
-    pub(crate) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self, now: Instant) {
         for stream in self.streams.values_mut() {
             let before = stream.bytes;
             if stream.dropped > 0 {
                 stream.add_marker();
+                stream.since.get_or_insert(now);
             }
             stream.flush = true;
             self.bytes += stream.bytes - before;
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!(lines(logs.next(&job(), 2, now)).len(), 50);
         logs.push(0, text("last"), now);
         assert_eq!(logs.next(&job(), 3, now), None);
-        logs.flush();
+        logs.flush(now);
         assert_eq!(lines(logs.next(&job(), 3, now)), ["last"]);
         for ticket in 1..=3 {
             logs.written(ticket);
@@ -285,7 +286,7 @@ mod tests {
         let mut logs = LogQueue::default();
         let long = "\u{1}ü".repeat(400_000);
         logs.push(0, [long.clone(), "x".repeat(400_000)], now);
-        logs.flush();
+        logs.flush(now);
         let mut got = Vec::new();
         for ticket in 1.. {
             let Some(frame) = logs.next(&job(), ticket, now) else { break };
@@ -308,7 +309,10 @@ mod tests {
         assert_eq!(lines(logs.next(&job(), 1, now)), [marker, "after"]);
         logs.skip(3, 1);
         assert!(!logs.is_empty());
-        logs.flush();
-        assert_eq!(logs.chunks(), 2);
+        logs.flush(now);
+        assert_eq!(lines(logs.next(&job(), 2, now)), ["[1 lines dropped due to backpressure]"]);
+        logs.written(1);
+        logs.written(2);
+        assert!(logs.is_empty());
     }
 }

@@ -73,8 +73,8 @@ impl Outbox {
     }
 
     /// Keeps the end of a job until all of its log and then itself was written.
-    pub(crate) fn push_terminal(&mut self, message: &FromAgent) {
-        self.logs.flush();
+    pub(crate) fn push_terminal(&mut self, message: &FromAgent, now: Instant) {
+        self.logs.flush(now);
         self.push_fact(message, true);
     }
 
@@ -184,7 +184,7 @@ mod tests {
         let mut outbox = Outbox::new();
         outbox.push(&message("step"));
         outbox.logs().push(0, ["line".to_owned()], now);
-        outbox.push_terminal(&message("end"));
+        outbox.push_terminal(&message("end"), now);
 
         let step = outbox.next_fact(now).unwrap();
         assert_eq!(name(outbox.next_fact(now)), "-");
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(outbox.next_log(&job(), now), Some(log.clone()));
         outbox.written(two.ticket);
         outbox.written(log.ticket);
-        outbox.logs().flush();
+        outbox.logs().flush(now);
         assert_eq!(name(outbox.next_log(&job(), now)), "later");
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::new();
         outbox.hold_terminal(Some(now + RECONCILE_TIME));
-        outbox.push_terminal(&message("end"));
+        outbox.push_terminal(&message("end"), now);
         assert_eq!(outbox.next_fact(now), None);
         assert_eq!(outbox.wake_at(now), Some(now + RECONCILE_TIME));
         assert_eq!(name(outbox.next_fact(now + RECONCILE_TIME)), "end");

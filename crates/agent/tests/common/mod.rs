@@ -6,7 +6,7 @@
 pub mod script;
 
 use std::ffi::OsString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use kici_agent::{Config, Exit, Launcher, Signal};
@@ -111,9 +111,13 @@ impl Link {
 
     /// The next message or the close.
     pub async fn event(&mut self) -> Result<Value, Closed> {
+        // Around the whole loop, because pings come all the time.
+        timeout(SOON, self.event_at_any_time()).await.expect("the agent says something")
+    }
+
+    async fn event_at_any_time(&mut self) -> Result<Value, Closed> {
         loop {
-            let frame = timeout(SOON, self.socket.next()).await.expect("the agent says something");
-            match frame {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     match FromAgent::parse(&text) {
                         Ok(Parsed::Known(_)) => {}
@@ -136,8 +140,10 @@ impl Link {
     /// Messages up to and including the first that is wanted.
     pub async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut messages = Vec::new();
+        let deadline = Instant::now() + SOON;
         loop {
             let message = self.next().await;
+            assert!(Instant::now() < deadline, "the agent only said {messages:#?}");
             let found = wanted(&message);
             messages.push(message);
             if found {
