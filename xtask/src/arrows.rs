@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("kici-devdb", &[]),
     ("kici-testkit", &["kici-devdb"]),
-    ("xtask", &["kici-model", "kici-protocol", "kici-client", "kici-devdb"]),
+    ("xtask", &["kici-model", "kici-protocol", "kici-devdb"]),
 ];
 
 /// What every crate may use in its tests.

@@ -5,6 +5,7 @@
 
 mod arrows;
 mod bench;
+mod demo;
 mod installation;
 mod report;
 mod setup;
@@ -32,6 +33,8 @@ enum Task {
     Setup(setup::Arguments),
     /// Everything that CI does; the last line sums up.
     Test,
+    /// Push a workflow to a whole installation and watch it run.
+    Demo(demo::Arguments),
     /// Format, clippy, crate arrows and committed SQL data, without tests.
     Lint,
     /// Renew the SQL data that crates/store is compiled against.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Test => test::run(),
+        Task::Demo(arguments) => demo::run(&arguments),
         Task::Lint => test::lint(),
         Task::Sqlx(arguments) => sqlx::run(&arguments),
         Task::Table(arguments) => table::run(&arguments),

@@ -4,10 +4,9 @@
 //! macros write what they learn into a scratch folder.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use kici_devdb::{Cluster, Purpose};
@@ -68,18 +67,17 @@ fn compile() -> Result<Queries> {
 
     let learned = scratch.join("queries");
     fs::create_dir_all(&learned)?;
-    // The macros run only when the crate is compiled, and cargo sees no reason to.
-    touch(&workspace::root().join("crates/store/src/lib.rs"))?;
-    let compiled = shell::run(
+    // A target folder of its own: the store must be compiled again here, and nowhere else.
+    let target = workspace::target().join("xtask-sqlx-build");
+    forget_store(&target)?;
+    shell::run(
         workspace::cargo()
             .args(["check", "--quiet", "--package", "kici-store", "--all-targets"])
+            .env("CARGO_TARGET_DIR", &target)
             .env("DATABASE_URL", cluster.url(DATABASE))
             .env("SQLX_OFFLINE", "false")
             .env("SQLX_OFFLINE_DIR", &learned),
-    );
-    // Whatever happened, the next build must be one against the committed data.
-    touch(&workspace::root().join("crates/store/src/lib.rs"))?;
-    compiled?;
+    )?;
     let queries = read(&learned)?;
     drop(cluster);
     fs::remove_dir_all(&scratch).with_context(|| format!("could not remove {scratch:?}"))?;
@@ -158,10 +156,14 @@ fn committed_folder() -> std::path::PathBuf {
     workspace::root().join("crates/store/.sqlx")
 }
 
-fn touch(file: &Path) -> Result<()> {
-    File::options()
-        .append(true)
-        .open(file)
-        .and_then(|file| file.set_modified(SystemTime::now()))
-        .with_context(|| format!("could not touch {}", file.display()))
+/// Makes cargo compile the store again: the macros run only then, and cargo sees no reason to.
+fn forget_store(target: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(target.join("debug/.fingerprint")) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("kici-store-") {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }

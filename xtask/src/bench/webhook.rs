@@ -52,6 +52,8 @@ pub(super) fn measure(metrics: &mut Metrics) -> Result<()> {
 
     let installation = Installation::start(Profile::Release, &folder)?;
     let source = installation.add_local_source(repository.path())?;
+    let id = source["id"].as_str().context("the source has no id")?;
+    installation.admin_json(&["source", "update-generic", id, "--rate-limit", "100000000"])?;
     let source = webhook_path(&source)?;
     let body = Arc::new(Body { sha, counter: AtomicU64::new(0) });
     let runtime =
@@ -101,7 +103,7 @@ impl Body {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let sha = &self.sha;
         format!(
-            r#"{{"ref":"refs/heads/main","after":"{sha}","number":{number},"repository":{{"full_name":"local/repo","default_branch":"main"}}}}"#
+            r#"{{"ref":"refs/heads/main","after":"{sha}","number":{number},"repository":{{"full_name":".","default_branch":"main"}}}}"#
         )
     }
 }

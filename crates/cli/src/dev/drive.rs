@@ -101,12 +101,12 @@ async fn deliver(root: &Path, client: &Client, push: &Push) -> Result<()> {
         println!("! {LOCK_FILE} has changes that are not committed; this commit runs the old one.");
     }
     let id = Uuid::now_v7().to_string();
-    let name = root.file_name().unwrap_or_default().to_string_lossy();
     let body = json!({
         "ref": push.reference,
         "before": push.before,
         "after": push.after,
-        "repository": { "full_name": format!("local/{name}"), "default_branch": default_branch(root) },
+        // The source's folder is the repository itself.
+        "repository": { "full_name": ".", "default_branch": default_branch(root) },
     });
     let delivery =
         Delivery { org_id: ORG, source: SOURCE, event: "push", delivery_id: &id, body: &body };
