@@ -13,8 +13,8 @@ use crate::failure::{chain, shortened};
 use crate::hooks::{self, Hook, Outcome};
 use crate::indexes::{self, CacheOwner, JobHook, StepHook};
 use crate::job::{Job, Progress, millis};
+use crate::phases::Phases;
 use crate::process::named;
-use crate::run::Phases;
 use crate::spec::{JobResult, JobStatus};
 
 /// The result of a job that could not even be set up.

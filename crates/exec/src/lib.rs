@@ -24,6 +24,7 @@ mod job;
 mod load;
 mod logs;
 mod mask;
+mod phases;
 mod process;
 mod report;
 mod requests;
@@ -31,6 +32,7 @@ mod rules;
 mod run;
 mod scope;
 mod secret_outputs;
+mod setup;
 pub mod spec;
 mod steps;
 

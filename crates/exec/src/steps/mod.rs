@@ -1,8 +1,9 @@
 //! The step loop: entries in author order, until one fails or the job is stopped.
 //!
-//! `step` runs one step from its rules to its last hook, `attempt` its function once, `parallel` a group.
+//! `step` runs one step, `attempt` its function once, `last` its hooks, `parallel` a group.
 
 mod attempt;
+mod last;
 mod parallel;
 mod retry;
 mod step;

@@ -1,21 +1,20 @@
-//! One step: rules, approval, hooks, attempts, report.
+//! One step: rules, approval, attempts, report. `last` has what comes after that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kici_workflow::describe::{HookDef, RetryDef, StepDef};
+use kici_workflow::describe::{RetryDef, StepDef};
 use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Found, Try};
 use super::retry;
 use crate::approval::{self, When};
 use crate::caches;
-use crate::control::{Stop, StopCause};
+use crate::control::Stop;
 use crate::environment::EnvChange;
 use crate::failure::Failure;
-use crate::hooks::{self, Hook, Outcome};
-use crate::indexes::{self, CacheOwner, StepHook};
-use crate::job::{FailedStep, Job};
+use crate::indexes::{CacheOwner, StepHook};
+use crate::job::Job;
 use crate::process::named;
 use crate::report::{Report, Row, TypedRow};
 use crate::rules;
@@ -36,10 +35,10 @@ pub(super) struct OneStep<'a> {
 /// A step that has ended; its last hooks have not run yet.
 #[derive(Debug)]
 pub(super) struct StepEnd {
-    status: StepStatus,
+    pub(super) status: StepStatus,
     /// None: a rule kept it from starting, or it was stopped before it started.
-    scope: Option<Arc<Scope>>,
-    failure: Option<Failure>,
+    pub(super) scope: Option<Arc<Scope>>,
+    pub(super) failure: Option<Failure>,
     /// Changes of a parallel child; those of a sequential step are applied already.
     pub(super) change: Option<EnvChange>,
 }
@@ -246,72 +245,6 @@ impl OneStep<'_> {
             self.step.name,
             named(&left)
         ));
-    }
-
-    /// Saves caches and runs the last hooks. Says whether the job goes on.
-    pub(super) async fn finish(&self, end: StepEnd) -> bool {
-        let Some(scope) = &end.scope else { return end.status == StepStatus::Skipped };
-        let context = &self.job.context;
-        if end.status == StepStatus::Success {
-            let caches = self.step.cache.as_deref().unwrap_or_default();
-            caches::save(context, CacheOwner::Step(self.index), caches).await;
-        }
-        if end.is_hard_failure(self.step) {
-            let message = end.failure.as_ref().map(|failure| failure.message.clone());
-            let failed =
-                FailedStep { name: self.step.name.clone(), message: message.unwrap_or_default() };
-            self.job.progress().failed.get_or_insert(failed);
-        }
-        let stopped = end.status == StepStatus::Cancelled;
-        let by_order = matches!(context.control.cause(), Some(StopCause::Cancelled { .. }));
-        if stopped && by_order {
-            self.job.progress().cancel_hook_ran = true;
-            self.own_hook("onCancel", self.step.hooks.on_cancel.as_ref(), StepHook::OnCancel).await;
-        }
-        self.own_hook("cleanup", self.step.hooks.cleanup.as_ref(), StepHook::Cleanup).await;
-        if !stopped {
-            self.observe("afterStep", StepHook::After).await;
-        }
-        scope.dispose();
-        !stopped && !end.is_hard_failure(self.step)
-    }
-
-    /// A hook of the step itself: its failure fails the job.
-    async fn own_hook(&self, name: &'static str, def: Option<&HookDef>, which: StepHook) {
-        if let Err(message) = self.hook(name, def, which).await {
-            self.job.progress().problems.push(format!("Hook {name} failed: {message}"));
-        }
-    }
-
-    /// A hook of the job around its steps: its failure changes nothing.
-    async fn observe(&self, name: &'static str, which: StepHook) {
-        let hooks = &self.job.def.hooks;
-        let def = if which == StepHook::Before { &hooks.before_step } else { &hooks.after_step };
-        if let Err(message) = self.hook(name, def.as_ref(), which).await {
-            self.job.context.log.text(&format!(
-                "[kici] {name} hook failed: {message} (continuing -- hooks are observers)"
-            ));
-        }
-    }
-
-    async fn hook(
-        &self,
-        name: &'static str,
-        def: Option<&HookDef>,
-        which: StepHook,
-    ) -> Result<(), String> {
-        let Some(def) = def else { return Ok(()) };
-        let control = &self.job.context.control;
-        if !control.hooks_allowed() {
-            return Ok(());
-        }
-        let mut outcome = Outcome::so_far(self.job);
-        if let Some(StopCause::Cancelled { reason }) = control.cause() {
-            outcome = Outcome { status: "cancelled", reason: Some(reason), failed_step: None };
-        }
-        let hook = Hook { name, def, index: indexes::step_hook(self.index, which) };
-        let stop = control.stop.only_kill();
-        hooks::run(self.job, hook, &outcome, &stop).await
     }
 }
 
