@@ -189,7 +189,7 @@ impl LocalRun<'_> {
         match &job.env {
             Some(EnvValue::Map(map)) => Ok(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
             Some(EnvValue::Inline(inline)) => {
-                kici_workflow::inline::env(&inline.expression, &serde_json::to_value(self.event)?)
+                kici_workflow::inline::env(&inline.expression, self.event)
                     .map(|map| map.into_iter().collect())
                     .with_context(|| format!("could not evaluate `env` of job '{}'", job.name))
             }
