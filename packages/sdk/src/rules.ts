@@ -44,12 +44,12 @@ const ALONE: Fanout = { index: 0, total: 1, first: true, last: true };
 
 /** Only on the first child of a fan-out. */
 export function onlyOnFirstHost(): Rule {
-  return rule('only on first host', (ctx) => (ctx.fanout ?? ALONE).first);
+  return rule('fanout: first host only', (ctx) => (ctx.fanout ?? ALONE).first);
 }
 
 /** Only on the last child of a fan-out. */
 export function onlyOnLastHost(): Rule {
-  return rule('only on last host', (ctx) => (ctx.fanout ?? ALONE).last);
+  return rule('fanout: last host only', (ctx) => (ctx.fanout ?? ALONE).last);
 }
 
 /** Only on one child of a fan-out, counted from 0. */
@@ -57,7 +57,7 @@ export function onlyOnFanoutIndex(index: number): Rule {
   if (!Number.isInteger(index) || index < 0) {
     throw new TypeError(`onlyOnFanoutIndex: ${String(index)} is no index; write a whole number from 0`);
   }
-  return rule(`only on fan-out index ${index}`, (ctx) => (ctx.fanout ?? ALONE).index === index);
+  return rule(`fanout: index ${index} only`, (ctx) => (ctx.fanout ?? ALONE).index === index);
 }
 
 /** What one rule said. */
