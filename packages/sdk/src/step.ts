@@ -1,7 +1,7 @@
 /** `step()`: one thing that a job does. */
 
 import type { z } from 'zod';
-import { type StepApproval, normalizeApproval } from './approval.js';
+import { type Approval, type StepApproval, normalizeApproval } from './approval.js';
 import type { CacheSpec } from './cache.js';
 import { type Hook, checkHook } from './hooks.js';
 import { stepResult } from './outputs.js';
@@ -12,8 +12,14 @@ import type { StepContext } from './types/context.js';
 
 /** `outputs` of a step: a zod schema for each. */
 export type OutputSchemas = Readonly<Record<string, z.ZodType>>;
+type MayBeAbsent<S> = undefined extends z.output<S> ? true : false;
+type Flattened<T> = { [K in keyof T]: T[K] };
 /** The outputs that schemas describe. */
-export type OutputsOf<S extends OutputSchemas> = { [K in keyof S]: z.output<S[K]> };
+export type OutputsOf<S extends OutputSchemas> = Flattened<
+  { [K in keyof S as MayBeAbsent<S[K]> extends true ? never : K]: z.output<S[K]> } & {
+    [K in keyof S as MayBeAbsent<S[K]> extends true ? K : never]?: z.output<S[K]>;
+  }
+>;
 /** What a function returns, awaited; nothing becomes an empty object. */
 export type Returned<R> = [R] extends [undefined | null | void] ? Record<never, never> : R;
 
@@ -57,7 +63,7 @@ export interface StepBaseOptions {
 /** A step that just runs. */
 export interface PlainStepOptions<R> extends StepBaseOptions {
   readonly run: (ctx: StepContext) => R | Promise<R>;
-  readonly approval?: Exclude<StepApproval, { readonly when: 'drift' }>;
+  readonly approval?: Approval;
   readonly check?: never;
   readonly summarize?: never;
   readonly drift?: never;

@@ -70,10 +70,7 @@ export class FakeHost {
     return this;
   }
 
-  async load(
-    entry: string,
-    { mode = 'run', state = {} as Json } = {},
-  ): Promise<Outcome & { description: Json }> {
+  async load(entry: string, { mode = 'run', state = {} } = {}): Promise<Outcome & { description: Json }> {
     const loaded = this.#frame('loaded');
     const failed = this.#frame('failed');
     this.send({

@@ -9,7 +9,7 @@ const job = (body: string, more = ''): string =>
 
 async function run(
   body: string,
-  { state = {} as Json, data = {} as Json, handlers = {} as FakeHost['handlers'] } = {},
+  { state = {}, data = {}, handlers = {} } = {},
 ): Promise<Outcome & { host: FakeHost }> {
   const host = await new FakeHost(handlers).start();
   const loaded = await host.loadText(job(`run: async (ctx) => { ${body} }`), { state });
