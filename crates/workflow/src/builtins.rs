@@ -457,15 +457,19 @@ mod tests {
     use super::BUILTINS;
     use crate::describe::{JobEntry, StepEntry};
     use crate::engine::{
-        Call, CallId, CallKind, Engine, EngineKind, Host, HostAnswer, HostError, Limits, LoadMode, LoadRequest, Push,
-        SdkChoice,
+        Call, CallId, CallKind, Engine, EngineKind, Host, HostAnswer, HostError, Limits, LoadMode,
+        LoadRequest, Push, SdkChoice,
     };
 
     struct Silent;
 
     impl Host for Silent {
         fn request(&self, _: CallId, method: &str, _: Value, _: Push) -> HostAnswer {
-            let error = HostError { name: "Error".into(), message: format!("no method {method}"), data: Value::Null };
+            let error = HostError {
+                name: "Error".into(),
+                message: format!("no method {method}"),
+                data: Value::Null,
+            };
             Box::pin(async move { Err(error) })
         }
 
@@ -475,11 +479,17 @@ mod tests {
     /// `graph` decides by these lists; an author must get what they promise.
     #[tokio::test]
     async fn every_builtin_exports_what_its_list_says() {
-        let names: Vec<&str> =
-            BUILTINS.iter().map(|builtin| builtin.name).filter(|name| !name.starts_with("native/")).collect();
+        let names: Vec<&str> = BUILTINS
+            .iter()
+            .map(|builtin| builtin.name)
+            .filter(|name| !name.starts_with("native/"))
+            .collect();
         let dir = tempfile::tempdir().unwrap();
-        let imports: String =
-            names.iter().enumerate().map(|(i, name)| format!("import * as m{i} from 'node:{name}';\n")).collect();
+        let imports: String = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| format!("import * as m{i} from 'node:{name}';\n"))
+            .collect();
         let keys: Vec<String> = (0..names.len())
             .map(|i| format!("Object.keys(m{i}).filter((key) => m{i}[key] !== undefined || key === 'exitCode')"))
             .collect();
@@ -498,13 +508,17 @@ mod tests {
             limits: Limits::default(),
         };
         let engine = Engine::start(EngineKind::Embedded, request, Arc::new(Silent)).await.unwrap();
-        let JobEntry::Static(job) = &engine.description().workflows[0].jobs[0] else { panic!("a static job") };
+        let JobEntry::Static(job) = &engine.description().workflows[0].jobs[0] else {
+            panic!("a static job")
+        };
         let StepEntry::Step(step) = &job.steps[0] else { panic!("a step") };
         let (function, budget) = (step.run.handle, Duration::from_secs(10));
-        let call = Call { function, kind: CallKind::Plain, data: Value::Null, args: Vec::new(), budget };
+        let call =
+            Call { function, kind: CallKind::Plain, data: Value::Null, args: Vec::new(), budget };
         let value = engine.begin(call).outcome().await.unwrap().unwrap();
         for (name, keys) in names.iter().zip(value.as_array().unwrap()) {
-            let mut offered: Vec<&str> = keys.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let mut offered: Vec<&str> =
+                keys.as_array().unwrap().iter().filter_map(Value::as_str).collect();
             offered.retain(|key| *key != "default");
             offered.sort_unstable();
             let mut promised = super::exports(name).unwrap().to_vec();

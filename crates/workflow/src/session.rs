@@ -182,7 +182,7 @@ impl Session {
                 "the workflow called process.exit({code}); throw an error to fail, or return to succeed"
             ))),
             FromGuest::Loaded { mut description } => {
-                crate::locate::relative_to(&mut description, &self.root);
+                crate::locate::settle(&mut description, &self.root);
                 self.finish_load(Ok(*description));
             }
             FromGuest::Failed { error } => {

@@ -245,14 +245,44 @@ fn stat<'js>(ctx: &Ctx<'js>, found: &fs::Metadata) -> Result<Object<'js>> {
 }
 
 impl Failure {
-    /// Throws it as Node would: `ENOENT: no such file or directory, open 'x'`, with `code` and the like.
-    pub(crate) fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
+    /// As Node's error: `ENOENT: no such file or directory, open 'x'`, with `code` and the like.
+    pub(crate) fn into_exception<'js>(self, ctx: &Ctx<'js>) -> Result<Exception<'js>> {
         let places = match &self.to {
             Some(to) => format!("'{}' -> '{to}'", self.path),
             None => format!("'{}'", self.path),
         };
-        throw_system_error(ctx, &self.error, self.call, &places, Some(&self.path))
+        system_error(ctx, &self.error, self.call, &places, Some(&self.path))
     }
+
+    /// Throws it.
+    pub(crate) fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
+        self.into_exception(ctx).map_or_else(|error| error, Exception::throw)
+    }
+}
+
+/// An error of the operating system in Node's form.
+fn system_error<'js>(
+    ctx: &Ctx<'js>,
+    error: &io::Error,
+    call: &str,
+    places: &str,
+    path: Option<&str>,
+) -> Result<Exception<'js>> {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    let code = errno.map_or_else(|| "EIO".to_owned(), |errno| format!("{errno:?}"));
+    let what = errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_lowercase());
+    let exception = Exception::from_message(
+        ctx.clone(),
+        format!("{code}: {what}, {call} {places}").trim_end(),
+    )?;
+    let object = exception.as_object();
+    object.set("errno", errno.map_or(-5, |errno| -(errno as i32)))?;
+    object.set("code", code)?;
+    object.set("syscall", call)?;
+    if let Some(path) = path {
+        object.set("path", path)?;
+    }
+    Ok(exception)
 }
 
 /// Throws an error of the operating system in Node's form.
@@ -263,22 +293,5 @@ pub(crate) fn throw_system_error(
     places: &str,
     path: Option<&str>,
 ) -> rquickjs::Error {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    let code = errno.map_or_else(|| "EIO".to_owned(), |errno| format!("{errno:?}"));
-    let what = errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_lowercase());
-    let exception =
-        match Exception::from_message(ctx.clone(), &format!("{code}: {what}, {call} {places}")) {
-            Ok(exception) => exception,
-            Err(error) => return error,
-        };
-    let object = exception.as_object();
-    let set = object
-        .set("errno", errno.map_or(-5, |errno| -(errno as i32)))
-        .and_then(|()| object.set("code", code))
-        .and_then(|()| object.set("syscall", call))
-        .and_then(|()| path.map_or(Ok(()), |path| object.set("path", path)));
-    match set {
-        Ok(()) => exception.throw(),
-        Err(error) => error,
-    }
+    system_error(ctx, error, call, places, path).map_or_else(|error| error, Exception::throw)
 }

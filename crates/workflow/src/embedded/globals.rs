@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use llrt_modules as llrt;
 use rquickjs::prelude::Func;
 use rquickjs::{Ctx, Exception, Function, Object, Result};
+use tokio::sync::mpsc;
 
 use super::files::throw_system_error;
 use super::loader::Shelf;
 use super::meter::Usage;
-use super::natives;
+use super::natives::{self, Completion};
 use super::pulse::Pulse;
 use crate::session::End;
 
@@ -37,8 +38,8 @@ pub(crate) struct Parts {
     pub(crate) pulse: Pulse,
 }
 
-/// Installs everything and gives `__kiciHost`.
-pub(crate) fn install<'js>(ctx: &Ctx<'js>, parts: &Parts) -> Result<Object<'js>> {
+/// Installs everything and gives the outcomes of file operations.
+pub(crate) fn install(ctx: &Ctx<'_>, parts: &Parts) -> Result<mpsc::Receiver<Completion>> {
     llrt::exceptions::init(ctx)?;
     llrt::events::init(ctx)?;
     llrt::abort::init(ctx)?;
@@ -54,15 +55,15 @@ pub(crate) fn install<'js>(ctx: &Ctx<'js>, parts: &Parts) -> Result<Object<'js>>
     let host = Object::new(ctx.clone())?;
     host.set("context", 0)?;
     engine_functions(&host, parts)?;
-    natives::install(&host, &parts.shelf, &parts.pulse)?;
+    let completions = natives::install(&host, &parts.shelf, &parts.pulse)?;
     let facts = facts(ctx)?;
     script(ctx, "kici:timers.js", include_str!("js/timers.js"))?.call::<_, ()>((host.clone(),))?;
     script(ctx, "kici:process.js", include_str!("js/process.js"))?
         .call::<_, ()>((host.clone(), facts))?;
     script(ctx, "kici:globals.js", include_str!("js/globals.js"))?
         .call::<_, ()>((host.clone(),))?;
-    ctx.globals().set("__kiciHost", host.clone())?;
-    Ok(host)
+    ctx.globals().set("__kiciHost", host)?;
+    Ok(completions)
 }
 
 fn script<'js>(ctx: &Ctx<'js>, name: &str, source: &str) -> Result<Function<'js>> {

@@ -5,17 +5,43 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use rquickjs::prelude::{Async, Func};
-use rquickjs::{Ctx, Exception, IntoJs, Object, Result, TypedArray, Value};
+use rquickjs::prelude::Func;
+use rquickjs::{Ctx, IntoJs, Object, Result, TypedArray, Value};
+use tokio::sync::mpsc;
 
-use super::files::{Operation, Outcome, throw_system_error};
+use super::files::{Failure, Operation, Outcome, throw_system_error};
 use super::loader::Shelf;
 use super::processes::{self, Finished, Order};
 use super::pulse::Pulse;
 
-/// Adds the functions to `__kiciHost`.
-pub(crate) fn install(host: &Object<'_>, shelf: &Rc<Shelf>, pulse: &Pulse) -> Result<()> {
-    host.set("files", Func::from(Async(files)))?;
+/// How many file operations may have ended before the engine's thread takes their outcomes; more wait.
+const ENDED: usize = 64;
+
+/// A file operation that has ended.
+pub(crate) struct Completion {
+    pub(crate) id: u32,
+    pub(crate) outcome: std::result::Result<Outcome, Failure>,
+}
+
+/// Adds the functions to `__kiciHost`. The receiver gives the outcomes of file operations.
+pub(crate) fn install(
+    host: &Object<'_>,
+    shelf: &Rc<Shelf>,
+    pulse: &Pulse,
+) -> Result<mpsc::Receiver<Completion>> {
+    let (ended, completions) = mpsc::channel(ENDED);
+    host.set(
+        "startFiles",
+        Func::from(move |id: u32, operation: Object<'_>| {
+            let operation = operation_of(&operation)?;
+            let ended = ended.clone();
+            tokio::task::spawn_blocking(move || {
+                let outcome = operation.perform();
+                let _ = ended.blocking_send(Completion { id, outcome }); // the engine may be gone
+            });
+            Ok::<_, rquickjs::Error>(())
+        }),
+    )?;
     let beat = pulse.clone();
     host.set(
         "filesSync",
@@ -41,18 +67,8 @@ pub(crate) fn install(host: &Object<'_>, shelf: &Rc<Shelf>, pulse: &Pulse) -> Re
         }),
     )?;
     // Reading the certificates takes longer than everything else, and few workflows fetch.
-    host.set("loadFetch", Func::from(|ctx: Ctx<'_>| llrt_fetch::init(&ctx)))
-}
-
-async fn files<'js>(ctx: Ctx<'js>, operation: Object<'js>) -> Result<Outcome> {
-    let operation = operation_of(&operation)?;
-    match tokio::task::spawn_blocking(move || operation.perform()).await {
-        Ok(outcome) => outcome.map_err(|failure| failure.throw(&ctx)),
-        Err(_) => Err(Exception::throw_message(
-            &ctx,
-            "the file operation was dropped because the engine stops",
-        )),
-    }
+    host.set("loadFetch", Func::from(|ctx: Ctx<'_>| llrt_fetch::init(&ctx)))?;
+    Ok(completions)
 }
 
 fn operation_of(object: &Object<'_>) -> Result<Operation> {

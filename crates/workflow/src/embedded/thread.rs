@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::globals::{self, Alarm, Parts};
 use super::loader::{GUEST, Job, Modules, Names, Shelf};
 use super::meter::{Meter, Usage};
+use super::natives::Completion;
 use super::pulse::Pulse;
 use super::rejections::Rejections;
 use super::{directory, trace};
@@ -81,6 +82,7 @@ struct Prepared {
     alarm: Rc<Alarm>,
     usage: Arc<Usage>,
     rejections: Rejections,
+    completions: mpsc::Receiver<Completion>,
 }
 
 impl Prepared {
@@ -97,29 +99,17 @@ impl Prepared {
         runtime.set_host_promise_rejection_tracker(Some(rejections.tracker())).await;
         let context = AsyncContext::full(&runtime).await.map_err(fail)?;
         let alarm = Rc::new(Alarm::default());
-        let prepared = Self { context, runtime, shelf, alarm, usage, rejections };
-        prepared.load_guest(pulse).await?;
-        Ok(prepared)
-    }
-
-    async fn load_guest(&self, pulse: &Pulse) -> Result<(), String> {
         let parts = Parts {
-            shelf: Rc::clone(&self.shelf),
-            alarm: Rc::clone(&self.alarm),
-            usage: Arc::clone(&self.usage),
+            shelf: Rc::clone(&shelf),
+            alarm: Rc::clone(&alarm),
+            usage: Arc::clone(&usage),
             pulse: pulse.clone(),
         };
-        rquickjs::async_with!(self.context => |ctx| {
-            let describe = |error: rquickjs::CaughtError<'_>| format!("the guest did not load ({error})");
-            trace::install(&ctx, Rc::clone(&parts.shelf.maps)).catch(&ctx).map_err(describe)?;
-            globals::install(&ctx, &parts).catch(&ctx).map_err(describe)?;
-            let promise = Module::evaluate(ctx.clone(), GUEST, bundles::GUEST).catch(&ctx).map_err(describe)?;
-            promise.into_future::<()>().await.catch(&ctx).map_err(describe)
-        })
-        .await
+        let completions = load_guest(&context, parts).await?;
+        Ok(Self { context, runtime, shelf, alarm, usage, rejections, completions })
     }
 
-    async fn serve(self, order: Order, pulse: &Pulse) {
+    async fn serve(mut self, order: Order, pulse: &Pulse) {
         let Order { session, mut outbox, sources, env, entry, memory } = order;
         self.usage.set_limit(memory);
         if let Err(error) = directory::enter(sources.root()) {
@@ -130,6 +120,7 @@ impl Prepared {
         let (alarm, usage, rejections) =
             (Rc::clone(&self.alarm), Arc::clone(&self.usage), self.rejections.clone());
 
+        let completions = &mut self.completions;
         rquickjs::async_with!(self.context => |ctx| {
             let guest = match Guest::find(&ctx, env, &entry) {
                 Ok(guest) => guest,
@@ -160,6 +151,11 @@ impl Prepared {
                     Poll::Ready(None) => return Poll::Ready(()),
                     Poll::Pending => {}
                 }
+                if let Poll::Ready(Some(completion)) = completions.poll_recv(cx) {
+                    guest.complete(&ctx, &session, completion);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 if let Some(due) = alarm.due() {
                     sleep.as_mut().reset(due.into());
                     if sleep.as_mut().poll(cx).is_ready() {
@@ -183,6 +179,22 @@ impl Prepared {
         drop(context);
         runtime.run_gc().await;
     }
+}
+
+/// Fills the global scope and evaluates the guest, which evaluates the SDK.
+async fn load_guest(
+    context: &AsyncContext,
+    parts: Parts,
+) -> Result<mpsc::Receiver<Completion>, String> {
+    rquickjs::async_with!(context => |ctx| {
+        let describe = |error: rquickjs::CaughtError<'_>| format!("the guest did not load ({error})");
+        trace::install(&ctx, Rc::clone(&parts.shelf.maps)).catch(&ctx).map_err(describe)?;
+        let completions = globals::install(&ctx, &parts).catch(&ctx).map_err(describe)?;
+        let promise = Module::evaluate(ctx.clone(), GUEST, bundles::GUEST).catch(&ctx).map_err(describe)?;
+        promise.into_future::<()>().await.catch(&ctx).map_err(describe)?;
+        Ok(completions)
+    })
+    .await
 }
 
 /// The interrupt handler: QuickJS asks it every few thousand operations whether to go on.
@@ -209,6 +221,7 @@ struct Guest<'js> {
     object: Object<'js>,
     receive: Function<'js>,
     fire: Function<'js>,
+    complete: Function<'js>,
 }
 
 impl<'js> Guest<'js> {
@@ -218,13 +231,31 @@ impl<'js> Guest<'js> {
             env.into_iter().map(|(key, value)| vec![key, value]).collect();
         host.get::<_, Function>("begin")?.call::<_, ()>((pairs, entry))?;
         let object: Object = ctx.globals().get("__kiciGuest")?;
-        Ok(Self { receive: object.get("receive")?, fire: host.get("fire")?, object })
+        Ok(Self {
+            receive: object.get("receive")?,
+            fire: host.get("fire")?,
+            complete: host.get("complete")?,
+            object,
+        })
     }
 
     fn receive(&self, ctx: &Ctx<'js>, session: &Session, frame: String) {
         let result = self.receive.call::<_, ()>((This(self.object.clone()), frame));
         if let Err(error) = result.catch(ctx) {
             session.end(End::Lost(format!("its guest failed ({error})")));
+        }
+    }
+
+    fn complete(&self, ctx: &Ctx<'js>, session: &Session, completion: Completion) {
+        let Completion { id, outcome } = completion;
+        let result = match outcome {
+            Ok(value) => self.complete.call::<_, ()>((id, value)),
+            Err(failure) => failure
+                .into_exception(ctx)
+                .and_then(|error| self.complete.call::<_, ()>((id, rquickjs::Undefined, error))),
+        };
+        if let Err(error) = result.catch(ctx) {
+            session.end(End::Lost(format!("a file operation could not be completed ({error})")));
         }
     }
 

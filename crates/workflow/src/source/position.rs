@@ -1,7 +1,7 @@
 //! Lines and columns of a text, and the excerpt that error messages show.
 
 /// A 1-based place in a text; columns count UTF-16 units, as editors and stack traces do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) line: u32,
     pub(crate) column: u32,

@@ -145,6 +145,16 @@ impl Notes {
         notices.iter().filter_map(|(_, params)| params["text"].as_str()).collect()
     }
 
+    /// What one call has logged.
+    pub(crate) fn text_of(&self, call: CallId) -> String {
+        let notices = self.notices.lock().unwrap();
+        notices
+            .iter()
+            .filter(|(of, _)| *of == call)
+            .filter_map(|(_, params)| params["text"].as_str())
+            .collect()
+    }
+
     /// The variables that author code has set.
     pub(crate) fn env(&self) -> Vec<(String, Value)> {
         self.env.lock().unwrap().clone()

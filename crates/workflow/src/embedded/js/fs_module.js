@@ -101,7 +101,7 @@ const now = (name) => (...args) => {
 };
 const later = (name) => async (...args) => {
   const [operation, finish] = OPERATIONS[name](...args);
-  return finish(await host.keep(host.files(operation)));
+  return finish(await host.files(operation));
 };
 const withCallback = (promised) => (...args) => {
   const callback = args.pop();
@@ -159,7 +159,7 @@ const runLater = (make) => async (...args) => {
   const steps = make(...args);
   for (let step = steps.next(); ; ) {
     if (step.done) return step.value;
-    step = steps.next(await host.keep(host.files(step.value)));
+    step = steps.next(await host.files(step.value));
   }
 };
 

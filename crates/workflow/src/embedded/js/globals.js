@@ -3,6 +3,23 @@
   const define = (name, value) =>
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
 
+  /** File operations: each comes back in a turn of its own, in the call that asked for it. */
+  const operations = new Map();
+  let lastOperation = 0;
+  host.files = (operation) =>
+    new Promise((resolve, reject) => {
+      const id = ++lastOperation;
+      operations.set(id, { resolve, reject, context: host.context });
+      host.startFiles(id, operation);
+    });
+  host.complete = (id, value, error) => {
+    const { resolve, reject, context } = operations.get(id);
+    operations.delete(id);
+    host.context = context;
+    if (error === undefined) resolve(value);
+    else reject(error);
+  };
+
   /** Lets a promise of native code come back into the call that asked for it. */
   host.keep = (promise) => {
     const context = host.context;
