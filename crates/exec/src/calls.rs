@@ -130,7 +130,12 @@ impl Caller {
                 };
                 match returned {
                     Some(outcome) => outcome.map_err(CallFailure::from),
-                    None => Err(CallFailure::Stopped),
+                    None => {
+                        if bounds.control.cause().is_some() {
+                            bounds.control.lose_patience();
+                        }
+                        Err(CallFailure::Stopped)
+                    }
                 }
             }
             () = tokio::time::sleep(bounds.limit) => {

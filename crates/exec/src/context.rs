@@ -12,6 +12,7 @@ use crate::environment::{self, JobEnv};
 use crate::indexes;
 use crate::logs::{Logs, StepLog};
 use crate::mask::Masker;
+use crate::millis;
 use crate::process::{Groups, Leftovers};
 use crate::requests::Requests;
 use crate::secret_outputs::SecretOutputs;
@@ -93,15 +94,17 @@ impl Context {
 
     /// From TERM to KILL.
     pub(crate) fn grace(&self) -> Duration {
-        let limit = self.spec.grace_ms.map_or(LONGEST_GRACE, Duration::from_millis);
+        let limit = match self.spec.grace_ms {
+            None => LONGEST_GRACE,
+            Some(ms) => millis::duration(Some(ms as f64)).unwrap_or_default(),
+        };
         self.own_grace.get().map_or(limit, |own| limit.min(*own))
     }
 
     /// Learns the job's own `gracePeriod` (seconds).
     pub(crate) fn learn_grace(&self, seconds: f64) {
-        if let Ok(grace) = Duration::try_from_secs_f64(seconds) {
-            let _already_known = self.own_grace.set(grace);
-        }
+        let grace = millis::duration(Some(seconds * 1_000.0)).unwrap_or_default();
+        let _already_known = self.own_grace.set(grace);
     }
 
     /// Processes that belong to this job, by any sign.

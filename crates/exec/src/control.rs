@@ -60,6 +60,11 @@ impl Control {
         self.stop.term.cancel();
     }
 
+    /// The grace time is over, and the author's code has not heard: from now on it is force.
+    pub(crate) fn lose_patience(&self) {
+        self.stop.kill.cancel();
+    }
+
     /// Why the job stops, if it does.
     pub(crate) fn cause(&self) -> Option<StopCause> {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()

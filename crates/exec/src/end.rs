@@ -12,7 +12,8 @@ use crate::control::StopCause;
 use crate::failure::{chain, shortened};
 use crate::hooks::{self, Hook, Outcome};
 use crate::indexes::{self, CacheOwner, JobHook, StepHook};
-use crate::job::{Job, Progress, millis};
+use crate::job::{Job, Progress};
+use crate::millis;
 use crate::phases::Phases;
 use crate::process::named;
 use crate::spec::{JobResult, JobStatus};
@@ -26,7 +27,7 @@ pub(crate) fn without_context(error: &std::io::Error, started: Instant) -> JobRe
         secret_outputs: Default::default(),
         steps: Vec::new(),
         dropped_jobs: Vec::new(),
-        duration_ms: millis(started.elapsed()),
+        duration_ms: millis::of(started.elapsed()),
     }
 }
 
@@ -78,7 +79,7 @@ pub(crate) async fn settle(
         },
         steps: progress.steps.into_values().collect(),
         dropped_jobs,
-        duration_ms: millis(started.elapsed()),
+        duration_ms: millis::of(started.elapsed()),
     };
     (result, stopping)
 }
@@ -107,7 +108,10 @@ fn verdict(
             let error = format!("job_timeout: job exceeded its timeout of {limit_ms}ms");
             (JobStatus::Failed, Some(error))
         }
-        Some(StopCause::Cancelled { .. }) if progress.problems.is_empty() => {
+        // What force has cut short is no failure of its own.
+        Some(StopCause::Cancelled { .. })
+            if progress.problems.is_empty() || context.control.stop.kill.is_cancelled() =>
+        {
             (JobStatus::Cancelled, None)
         }
         Some(StopCause::Cancelled { .. }) => {

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::control::Stop;
 use crate::failure::Failure;
-use crate::job::{Job, millis};
+use crate::job::Job;
+use crate::millis;
 use crate::report::{Report, Row};
 use crate::scope::Scope;
 use crate::spec::StepStatus;
@@ -45,7 +46,7 @@ impl Outcome {
             outcome.insert("failedStep".to_owned(), step.as_str().into());
         }
         outcome.insert("stepOutputs".to_owned(), job.progress().outputs.clone().into());
-        outcome.insert("duration".to_owned(), millis(job.started.elapsed()).into());
+        outcome.insert("duration".to_owned(), millis::of(job.started.elapsed()).into());
         Value::Object(outcome)
     }
 }
@@ -98,8 +99,7 @@ async fn call(
     outcome: &Outcome,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    let limit = hook.def.timeout.filter(|ms| *ms > 0.0).map(|ms| ms / 1_000.0);
-    let limit = limit.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(DEFAULT_LIMIT);
+    let limit = millis::duration(hook.def.timeout).unwrap_or(DEFAULT_LIMIT);
     let more = Map::from_iter([("outcome".to_owned(), outcome.to_json(job))]);
     job.call(scope, &hook.def.run, CallKind::Hook, more, Vec::new(), (stop, limit))
         .await

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::calls::{CallBounds, CallFailure, Caller, Function};
 use crate::context::Context;
 use crate::control::Stop;
+use crate::millis;
 use crate::scope::Scope;
 use crate::spec::{StepStatus, StepSummary};
 
@@ -81,7 +82,7 @@ impl Job {
         duration: Duration,
         error: Option<String>,
     ) {
-        let duration_ms = millis(duration);
+        let duration_ms = millis::of(duration);
         let summary = StepSummary { name: name.to_owned(), status, duration_ms, error };
         self.progress().steps.insert(index, summary);
     }
@@ -162,11 +163,6 @@ impl Progress {
         self.outputs.insert(step.to_owned(), output);
         Ok(())
     }
-}
-
-/// Whole milliseconds.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod job;
 mod load;
 mod logs;
 mod mask;
+mod millis;
 mod phases;
 mod process;
 mod report;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::context::Context;
-use crate::job::millis;
+use crate::millis;
 use crate::scope::Scope;
 use crate::spec::{JobEvent, StepError, StepStatus};
 
@@ -98,7 +98,7 @@ impl TypedRow {
                 name: self.row.name.clone(),
                 step_type: self.step_type.clone(),
                 status: report.status,
-                duration_ms: millis(report.duration),
+                duration_ms: millis::of(report.duration),
                 error: report.error,
                 secrets_accessed: report.secrets_accessed,
                 log_bytes: report.log_bytes,

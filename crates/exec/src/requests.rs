@@ -37,7 +37,8 @@ pub(crate) enum RequestError {
 pub(crate) struct Requests {
     events: mpsc::Sender<JobEvent>,
     next: AtomicU64,
-    open: Mutex<HashMap<u64, mpsc::Sender<Answer>>>,
+    /// `None` once no more answers can come.
+    open: Mutex<Option<HashMap<u64, mpsc::Sender<Answer>>>>,
 }
 
 /// One open request. More than one answer may come (a slot in a queue, then the go-ahead).
@@ -51,7 +52,7 @@ pub(crate) struct Asked<'a> {
 impl Requests {
     /// No requests yet.
     pub(crate) fn new(events: mpsc::Sender<JobEvent>) -> Self {
-        Self { events, next: AtomicU64::new(1), open: Mutex::default() }
+        Self { events, next: AtomicU64::new(1), open: Mutex::new(Some(HashMap::new())) }
     }
 
     /// Asks and waits for one answer, at most for `limit`.
@@ -72,7 +73,7 @@ impl Requests {
     ) -> Result<Asked<'_>, RequestError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answers) = mpsc::channel(ANSWERS);
-        self.lock().insert(id, sender);
+        self.lock().as_mut().ok_or(RequestError::Gone)?.insert(id, sender);
         let asked = Asked { requests: self, id, answers };
         let request = JobEvent::Request { id, method: method.to_owned(), params };
         self.events.send(request).await.map_err(|_| RequestError::Gone)?;
@@ -81,17 +82,17 @@ impl Requests {
 
     /// Takes an answer; one that nobody waits for any more is dropped.
     pub(crate) fn answer(&self, id: u64, result: Answer) {
-        if let Some(sender) = self.lock().get(&id) {
+        if let Some(sender) = self.lock().as_ref().and_then(|open| open.get(&id)) {
             let _late_or_too_many = sender.try_send(result);
         }
     }
 
     /// No more answers will come.
     pub(crate) fn close(&self) {
-        self.lock().clear();
+        *self.lock() = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<Answer>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, mpsc::Sender<Answer>>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -109,6 +110,8 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.requests.lock().remove(&self.id);
+        if let Some(open) = self.requests.lock().as_mut() {
+            open.remove(&self.id);
+        }
     }
 }

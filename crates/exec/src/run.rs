@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::context::Context;
 use crate::control::Control;
 use crate::failure::chain;
-use crate::job::millis;
+use crate::millis;
 use crate::spec::{JobEvent, JobOrder, JobResult, JobSpec};
 use crate::{end, phases, process};
 
@@ -84,7 +84,7 @@ async fn run(
     end::end_leftovers(&context).await;
     context.log.flush().await;
     context.logs.close();
-    result.duration_ms = millis(started.elapsed());
+    result.duration_ms = millis::of(started.elapsed());
     context.say(JobEvent::Ended(result.clone())).await;
     if let Some(stopping) = stopping {
         let _panicked = stopping.await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +15,7 @@ use super::error;
 use crate::calls::OpenCall;
 use crate::context::Context;
 use crate::failure::chain;
+use crate::millis;
 use crate::process::{self, Bounds, Command, Ended, Finished, Outlet, PushText, parse_signal};
 use crate::scope::Scope;
 
@@ -73,8 +73,7 @@ pub(super) async fn run(
         return Err(error("the command was not started because the step is being stopped"));
     }
     let scope = &open.scope;
-    let timeout = run.timeout_ms.filter(|ms| *ms > 0.0).map(|ms| ms / 1_000.0);
-    let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let timeout = millis::duration(run.timeout_ms);
     let timeout_signal = signal_of(run.timeout_signal.as_deref())?;
     if run.verbose {
         scope.log.text(&format!("$ {}", run.command));
@@ -156,7 +155,7 @@ fn result(finished: Finished, base64: bool) -> Value {
         "stdout": finished.stdout.text(),
         "stderr": finished.stderr.text(),
         "all": finished.all.text(),
-        "durationMs": u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),
+        "durationMs": millis::of(finished.duration),
         "timedOut": finished.timed_out,
     });
     if base64 {

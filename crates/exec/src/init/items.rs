@@ -7,7 +7,7 @@ use std::time::Duration;
 use kici_model::hash::sha256_hex;
 use serde_json::{Value, json};
 
-use crate::caches;
+use crate::{caches, millis};
 
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// What mise reads, in the order in which they are hashed.
@@ -118,8 +118,7 @@ fn env_of(item: &Value) -> BTreeMap<String, String> {
 }
 
 fn timeout_of(item: &Value) -> Duration {
-    let ms = item.get("timeout").and_then(Value::as_f64).filter(|ms| *ms > 0.0);
-    ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1_000.0).ok()).unwrap_or(DEFAULT_LIMIT)
+    millis::duration(item.get("timeout").and_then(Value::as_f64)).unwrap_or(DEFAULT_LIMIT)
 }
 
 #[cfg(test)]

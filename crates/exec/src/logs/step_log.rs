@@ -9,7 +9,7 @@ use crate::spec::JobEvent;
 
 /// So many lines are sent without waiting for the timer.
 const BATCH_LINES: usize = 50;
-/// Rough bound on the text of one event.
+/// Bound on the text of one event, counted as JSON will write it.
 const BATCH_BYTES: usize = 256 * 1024;
 /// Lines wait at most this long.
 const BATCH_DELAY: Duration = Duration::from_millis(100);
@@ -143,7 +143,7 @@ impl StepLog {
         let mut buffer = self.lock();
         let mut bytes = 0;
         let fits = buffer.lines.iter().take_while(|line| {
-            bytes += line.len();
+            bytes += escaped(line);
             bytes <= BATCH_BYTES
         });
         let count = fits.count().max(1).min(buffer.lines.len());
@@ -160,6 +160,16 @@ impl StepLog {
     }
 }
 
+/// How long the text is in JSON.
+fn escaped(text: &str) -> usize {
+    let more = |byte: &u8| match byte {
+        b'"' | b'\\' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + text.as_bytes().iter().map(more).sum::<usize>()
+}
+
 /// Pushes `line`, in pieces if it would be too long for one message.
 fn split_long(line: &str, lines: &mut Vec<String>) {
     if line.len() <= LONG_LINE {
@@ -170,7 +180,7 @@ fn split_long(line: &str, lines: &mut Vec<String>) {
     for (at, char) in line.char_indices() {
         let width = match char {
             '"' | '\\' => 2,
-            c if c.is_control() => 6,
+            '\0'..' ' => 6,
             c => c.len_utf8(),
         };
         if cost + width > LONGEST_ESCAPED {

@@ -12,6 +12,7 @@ use crate::calls::CallFailure;
 use crate::control::Stop;
 use crate::failure::Failure;
 use crate::job::Job;
+use crate::millis;
 use crate::scope::Scope;
 
 /// Without a limit of its own a step gets this long.
@@ -156,9 +157,8 @@ impl Try<'_> {
     }
 
     fn limit(&self) -> Duration {
-        let own = self.step.timeout.filter(|ms| *ms > 0.0);
-        own.and_then(|ms| Duration::try_from_secs_f64(ms / 1_000.0).ok())
-            .or(self.job.context.spec.step_timeout_ms.map(Duration::from_millis))
+        millis::duration(self.step.timeout)
+            .or(millis::duration(self.job.context.spec.step_timeout_ms.map(|ms| ms as f64)))
             .unwrap_or(DEFAULT_LIMIT)
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use kici_workflow::describe::RetryDef;
 
+use crate::millis;
+
 /// The wait after failed attempt number `attempt` (1, 2, …).
 pub(crate) fn delay_after(attempt: u32, retry: &RetryDef) -> Duration {
     let factor = if retry.backoff == "fixed" {
@@ -12,8 +14,7 @@ pub(crate) fn delay_after(attempt: u32, retry: &RetryDef) -> Duration {
         2_f64.powi(i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX))
     };
     let ms = (retry.delay_ms * factor).min(retry.max_delay_ms);
-    // Nonsense (a negative number) means no wait.
-    Duration::try_from_secs_f64(ms / 1_000.0).unwrap_or_default()
+    millis::duration(Some(ms)).unwrap_or_default()
 }
 
 #[cfg(test)]

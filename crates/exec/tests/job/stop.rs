@@ -160,6 +160,39 @@ async fn scripts_hear_of_a_cancel_by_the_signal() {
 }
 
 #[tokio::test]
+async fn a_script_that_ignores_a_cancel_is_given_up_on() {
+    let project = Project::with_job(
+        "onCancel: async () => {}, cleanup: async () => {},
+         steps: [step('deaf', async () => { console.log('ready'); await new Promise(() => setInterval(() => {}, 50)); })]",
+    );
+    let running = until_ready(&project, Some(200)).await;
+    running.cancel(false).await;
+    let ran = running.end().await;
+    assert_eq!(word_of(&ran.result), "cancelled");
+    assert_eq!(ran.story(), ["deaf: cancelled"]);
+    assert!(ran.took < Duration::from_secs(6), "{:?}", ran.took);
+}
+
+#[tokio::test]
+async fn an_endless_loop_does_not_survive_a_cancel() {
+    for engine in engines() {
+        let project = Project::with_job(
+            "cleanup: async () => {},
+             steps: [step('spins', async () => { console.log('ready'); await new Promise((r) => setTimeout(r, 50)); for (;;) {} })]",
+        );
+        let mut spec = project.spec();
+        spec.engine = engine;
+        spec.grace_ms = Some(300);
+        let mut running = start(spec);
+        running.until_line("ready").await;
+        running.cancel(false).await;
+        let ran = running.end().await;
+        assert_eq!(word_of(&ran.result), "cancelled");
+        assert!(ran.took < Duration::from_secs(8), "{:?}", ran.took);
+    }
+}
+
+#[tokio::test]
 async fn a_command_has_its_own_timeout_and_kill() {
     let project = Project::with_steps(
         "step('one', async (ctx) => {
