@@ -226,7 +226,7 @@ test('a timeout kills the command and says so', async () => {
     const output = await failure($`sleep 20`.timeout('100ms'));
     assert.ok(Date.now() - start < 5000);
     assert.equal(output.signal, 'SIGTERM');
-    assert.match(output.message, /signal: SIGTERM\n {4}timed out after \d+ms/);
+    assert.match(output.message, /^`sleep 20` failed\n {4}at .*signal: SIGTERM\n {4}timed out after \d+ms/s);
     assert.equal((await failure($`sleep 20`.timeout(50, 'SIGKILL'))).signal, 'SIGKILL');
     assert.throws(() => $`true`.timeout('soon' as never), /is no duration; write 1000, '500ms'/);
   });

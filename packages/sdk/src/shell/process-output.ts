@@ -12,7 +12,9 @@ export interface ProcessResult {
   readonly duration: number;
   readonly timedOut?: boolean;
   readonly stdoutBase64?: string;
-  /** Where the author wrote the command. */
+  /** The command after quoting. */
+  readonly command: string;
+  /** Where the author wrote it. */
   readonly from: string;
   /** Frames of the author's stack. */
   readonly stack: string;
@@ -22,6 +24,7 @@ export interface ProcessResult {
 const BRAND = Symbol.for('kici:ProcessOutput');
 /** A failing command may have printed megabytes; an error message is read by people. */
 const MAX_STDERR_IN_MESSAGE = 8192;
+const MAX_COMMAND_IN_MESSAGE = 120;
 
 const EXIT_CODES: Readonly<Record<number, string>> = {
   1: 'General error',
@@ -43,12 +46,20 @@ function messageOf(result: ProcessResult): string {
   const tail = cut ? `… ${stderr.slice(-MAX_STDERR_IN_MESSAGE)}` : stderr;
   const meaning = exitCode === null ? undefined : EXIT_CODES[exitCode];
   const lines = [
-    `${tail || '\n'}    at ${from}`,
+    tail.trim() === '' ? `${shorten(result.command)} failed` : tail.replace(/\n$/, ''),
+    `    at ${from}`,
     `    exit code: ${String(exitCode)}${meaning ? ` (${meaning})` : ''}`,
   ];
   if (signal !== null) lines.push(`    signal: ${signal}`);
   if (timedOut) lines.push(`    timed out after ${duration}ms`);
   return lines.join('\n');
+}
+
+/** The first line of a command, in quotes: the reason of a step's failure should not be blank. */
+function shorten(command: string): string {
+  const [first = '', ...more] = command.trim().split('\n');
+  const cut = first.length > MAX_COMMAND_IN_MESSAGE;
+  return `\`${first.slice(0, MAX_COMMAND_IN_MESSAGE)}${cut || more.length > 0 ? ' …' : ''}\``;
 }
 
 /** How a command ended. Thrown when it failed. */

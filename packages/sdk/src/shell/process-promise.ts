@@ -4,28 +4,13 @@
  * It starts in a microtask, so that everything chained to it in the same expression still counts.
  */
 
-import type { RunParams, RunningCommand, RunResult, ShellBackend } from './backend.js';
-import { toBase64 } from './bytes.js';
+import type { RunParams, RunningCommand, RunResult } from './backend.js';
+import { type CommandSpec, isTemplate, runParams } from './command-spec.js';
 import { parseDuration } from './duration.js';
 import { linesOf, TextStream } from './line-stream.js';
 import { type Composed, canCompose, composeScripts } from './pipe.js';
 import { ProcessOutput } from './process-output.js';
-import type { Dialect } from './quote.js';
 import type { PipeTarget, ProcessPromise, ShellArg, ShellDuration, ShellOptions } from './types.js';
-
-/** What a command is made of. */
-export interface CommandSpec {
-  /** The command; a promise when an argument is one. */
-  readonly command: string | Promise<string>;
-  readonly options: ShellOptions;
-  readonly dialect: Dialect;
-  readonly backend: ShellBackend;
-  /** Where the author wrote it. */
-  readonly from: string;
-  readonly stack: string;
-  /** Makes another command with the same options, for `pipe` with a template. */
-  readonly sibling: (pieces: TemplateStringsArray, args: readonly ShellArg[]) => Command;
-}
 
 /** The implementation of `ProcessPromise`. */
 export class Command implements ProcessPromise {
@@ -39,6 +24,8 @@ export class Command implements ProcessPromise {
   #stream = false;
   #binary = false;
   #killed: string | undefined;
+  /** The command, once it is known. */
+  #text = '';
   /** The command whose output this one reads. */
   #upstream: Command | undefined;
   /** The command that runs this one as part of itself. */
@@ -210,6 +197,7 @@ export class Command implements ProcessPromise {
   /** The script of this command with everything that is piped into it. */
   async #script(): Promise<string> {
     const own = await this.#spec.command;
+    this.#text = own;
     const upstream = this.#upstream;
     if (!upstream || upstream.#partOf !== this) return own;
     upstream.#started = true;
@@ -263,47 +251,28 @@ export class Command implements ProcessPromise {
   }
 
   async #params(): Promise<RunParams> {
-    const { dialect } = this.#spec;
-    const {
-      cwd,
-      env,
-      shell,
-      prefix,
-      postfix = '',
-      quiet = false,
-      verbose,
-      timeout,
-      timeoutSignal,
-    } = this.#options;
-    const script = await this.#script();
-    return {
-      command: `${script}${postfix}`,
-      shell: typeof shell === 'string' ? shell : 'bash',
-      prefix: prefix ?? dialect.prefix,
-      quiet: quiet === true,
-      ...(verbose ? { verbose } : {}),
-      ...(cwd === undefined ? {} : { cwd }),
-      ...(env === undefined ? {} : { env: definedEnv(env) }),
-      ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout) }),
-      ...(timeoutSignal === undefined ? {} : { timeoutSignal }),
-      ...(await this.#input()),
-      ...(this.#stream ? { stream: true } : {}),
-      ...(this.#binary ? { encoding: 'base64' as const } : {}),
-    };
-  }
-
-  async #input(): Promise<{ readonly input?: string; readonly inputBase64?: string }> {
     const upstream = this.#upstream;
-    const input = upstream && upstream.#partOf !== this ? await upstream : this.#options.input;
-    if (input === undefined) return {};
-    if (typeof input === 'string') return { input };
-    return input instanceof ProcessOutput ? { input: input.stdout } : { inputBase64: toBase64(input) };
+    return runParams({
+      script: await this.#script(),
+      options: this.#options,
+      dialect: this.#spec.dialect,
+      input: upstream && upstream.#partOf !== this ? await upstream : this.#options.input,
+      stream: this.#stream,
+      binary: this.#binary,
+    });
   }
 
   #finish(result: RunResult): ProcessOutput {
     const { from, stack } = this.#spec;
     const { all, durationMs, ...rest } = result;
-    const output = new ProcessOutput({ ...rest, stdall: all, duration: durationMs, from, stack });
+    const output = new ProcessOutput({
+      ...rest,
+      stdall: all,
+      duration: durationMs,
+      command: this.#text,
+      from,
+      stack,
+    });
     for (const [stream, text] of [
       [this.#stdout, output.stdout],
       [this.#stderr, output.stderr],
@@ -320,14 +289,4 @@ export class Command implements ProcessPromise {
     this.#stderr.end();
     return output;
   }
-}
-
-function isTemplate(value: unknown): value is TemplateStringsArray {
-  return Array.isArray(value) && 'raw' in value;
-}
-
-function definedEnv(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const out: Record<string, string> = {};
-  for (const [key, value] of Object.entries(env)) if (value !== undefined) out[key] = String(value);
-  return out;
 }

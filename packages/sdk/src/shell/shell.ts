@@ -2,6 +2,7 @@
 
 import { stackFrames } from '../source-location.js';
 import type { ShellBackend } from './backend.js';
+import { isTemplate } from './command-spec.js';
 import { Command } from './process-promise.js';
 import { buildCommand, dialectOf } from './quote.js';
 import type { ProcessPromise, Shell, ShellArg, ShellOptions } from './types.js';
@@ -102,10 +103,6 @@ function checkOptions(options: ShellOptions): void {
   if (options.env !== undefined && (typeof options.env !== 'object' || options.env === null)) {
     throw new TypeError('$({ env }): `env` must be an object; write env: { ...process.env, KEY: "value" }');
   }
-}
-
-function isTemplate(value: unknown): value is TemplateStringsArray {
-  return Array.isArray(value) && 'raw' in value;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
