@@ -1,18 +1,18 @@
 //! Finds the workflow files of a project and loads each on an engine of its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use kici_workflow::describe::SourceLocation;
 use kici_workflow::engine::{
-    self, CallId, Engine, Host, HostAnswer, HostError, Limits, LoadError, LoadMode, LoadRequest,
-    Push, SdkChoice, Thrown, Wish,
+    self, CallId, Engine, Host, HostAnswer, HostError, Limits, LoadMode, LoadRequest, Push,
+    SdkChoice, Wish,
 };
 use kici_workflow::extract::{EntryFile, Problem};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::failure;
 use crate::project::Project;
 
 /// Where workflow files lie, relative to the root.
@@ -106,7 +106,7 @@ async fn entry(root: PathBuf, file: String, wish: Wish) -> Result<EntryFile, Box
         .await
         .expect("choosing an engine does not panic");
     let choice = choice.map_err(|error| match error {
-        engine::ChooseError::Load(error) => of_load(&root, &file, error),
+        engine::ChooseError::Load(error) => failure::of_load(&root, &file, error),
         other => {
             let causes: Vec<String> =
                 std::iter::successors(std::error::Error::source(&other), |error| error.source())
@@ -116,64 +116,35 @@ async fn entry(root: PathBuf, file: String, wish: Wish) -> Result<EntryFile, Box
             if causes.is_empty() { problem } else { Box::new(problem.suggest(causes.join(": "))) }
         }
     })?;
-    let engine = Engine::start(choice.kind, request, Arc::new(LogsOnly { file: file.clone() }))
+    let host = Arc::new(LogsOnly { file: file.clone(), held_back: Mutex::default() });
+    let engine = Engine::start(choice.kind, request, Arc::clone(&host) as Arc<dyn Host>)
         .await
-        .map_err(|error| of_load(&root, &file, error))?;
+        .map_err(|error| failure::of_load(&root, &file, error))?;
+    host.print_held_back();
     let description = engine.description().clone();
     engine.stop().await;
     Ok(EntryFile { file, source: String::from_utf8_lossy(&bytes).into_owned(), description })
 }
 
-/// A load error as a problem with the best place that is known.
-fn of_load(root: &Path, file: &str, error: LoadError) -> Box<Problem> {
-    let at = |file: &str, line: u32, column: u32| SourceLocation {
-        file: file.to_owned(),
-        line: line.max(1),
-        column: column.max(1),
-    };
-    let (location, message) = match error {
-        LoadError::Syntax { file, line, column, message, .. } => {
-            (Some(at(&file, line, column)), message)
-        }
-        LoadError::Resolve { file, line, column, specifier, why, .. } => {
-            (Some(at(&file, line, column)), format!("cannot import '{specifier}': {why}"))
-        }
-        LoadError::Thrown(thrown) => {
-            let location = thrown.stack.as_deref().and_then(|stack| first_frame(root, stack));
-            (location, of_thrown(&thrown))
-        }
-        other => {
-            let cause = std::error::Error::source(&other).map(|cause| format!(": {cause}"));
-            (None, format!("{other}{}", cause.unwrap_or_default()))
-        }
-    };
-    Box::new(Problem::error(file, location.as_ref(), message).code("E003"))
-}
-
-/// Errors of factories are plain `Error`s whose message says it all.
-fn of_thrown(thrown: &Thrown) -> String {
-    match thrown.name.as_str() {
-        "Error" => thrown.message.clone(),
-        name => format!("{name}: {}", thrown.message),
-    }
-}
-
-/// The first place of a stack that lies in the project, outside of packages.
-fn first_frame(root: &Path, stack: &str) -> Option<SourceLocation> {
-    stack.lines().find_map(|line| {
-        let frame = line.trim().strip_prefix("at ")?;
-        let place = frame.rsplit_once('(').map_or(frame, |(_, place)| place.trim_end_matches(')'));
-        let (rest, column) = place.rsplit_once(':')?;
-        let (file, line) = rest.rsplit_once(':')?;
-        let own = !file.contains("node_modules") && root.join(file).is_file();
-        let (line, column) = (line.parse().ok()?, column.parse().ok()?);
-        own.then(|| SourceLocation { file: file.to_owned(), line, column })
-    })
-}
-
 /// The host of a module that is only described: it may log, nothing else.
 struct LogsOnly {
     file: String,
+    /// Promises that nobody caught: when the module fails to load, that is the same error once more.
+    held_back: Mutex<Vec<String>>,
+}
+
+impl LogsOnly {
+    fn print(&self, text: &str) {
+        for line in text.lines() {
+            eprintln!("{}: {line}", self.file);
+        }
+    }
+
+    fn print_held_back(&self) {
+        let held =
+            std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner));
+        held.iter().for_each(|text| self.print(text));
+    }
 }
 
 impl Host for LogsOnly {
@@ -185,12 +156,13 @@ impl Host for LogsOnly {
     }
 
     fn notify(&self, _: CallId, method: &str, params: Value) {
-        if method == "log"
-            && let Some(text) = params.get("text").and_then(Value::as_str)
-        {
-            for line in text.lines() {
-                eprintln!("{}: {line}", self.file);
+        let text = params.get("text").and_then(Value::as_str).unwrap_or_default();
+        match method {
+            "log" if text.starts_with("unhandled promise rejection") => {
+                self.held_back.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
             }
+            "log" => self.print(text),
+            _ => {}
         }
     }
 }
@@ -198,20 +170,6 @@ impl Host for LogsOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_frame_of_the_author_is_the_place() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join(WORKFLOWS)).unwrap();
-        std::fs::write(dir.path().join(".kici/workflows/ci.ts"), "").unwrap();
-        let stack = "Error: no\n    at job (.kici/node_modules/x/a.js:1:1)\n    at https://x:1:1\n    at .kici/workflows/ci.ts:3:9\n";
-        let found = first_frame(dir.path(), stack).unwrap();
-        assert_eq!(
-            (found.file.as_str(), found.line, found.column),
-            (".kici/workflows/ci.ts", 3, 9)
-        );
-        assert_eq!(first_frame(dir.path(), "Error: no"), None);
-    }
 
     #[test]
     fn only_regular_ts_files_count_in_byte_order() {

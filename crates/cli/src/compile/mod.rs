@@ -1,9 +1,10 @@
 //! `kici compile`: checks the workflows and writes `.kici/kici.lock.json`.
 //!
-//! `entries` finds and loads the workflow files, `kici_workflow::extract` makes the lock file, `report` shows
+//! `entries` finds and loads the workflow files (`failure`: why one does not load), `kici_workflow::extract` makes the lock file, `report` shows
 //! what is wrong, `watch` repeats it all while the author edits.
 
 mod entries;
+mod failure;
 mod report;
 mod watch;
 
