@@ -86,6 +86,12 @@ impl Context {
         self.temp.path()
     }
 
+    /// Removes the job's private directory now: whoever still holds the context (an engine's thread) may
+    /// hold it until the process exits, and then nobody removes it.
+    pub(crate) fn remove_temp(&self) {
+        let _already_gone = std::fs::remove_dir_all(self.temp());
+    }
+
     /// Tells whoever drives the job.
     pub(crate) async fn say(&self, event: JobEvent) {
         // Nobody listens any more: then there is nobody to tell.

@@ -84,6 +84,7 @@ async fn run(
     end::end_leftovers(&context).await;
     context.log.flush().await;
     context.logs.close();
+    context.remove_temp();
     result.duration_ms = millis::of(started.elapsed());
     context.say(JobEvent::Ended(result.clone())).await;
     if let Some(stopping) = stopping {

@@ -40,20 +40,19 @@ async fn a_token_from_the_api_is_masked() {
     assert_eq!(ran.log(0), ["got ***"]);
 }
 
-async fn approval_of(options: &str) -> (Running, u64, serde_json::Value) {
+/// A job that waits for an approval. The project has to live as long as the job.
+async fn approval_of(options: &str) -> (Project, Running, u64, serde_json::Value) {
     let project = Project::with_job(&format!(
         "steps: [step('deploy', {{ {options} retry: 3, run: async () => {{}} }}), step('after', async () => {{}})]"
     ));
     let mut running = start(project.spec());
     let (id, params) = running.until_request("approval").await;
-    // The files are needed until the job ends.
-    std::mem::forget(project.dir);
-    (running, id, params)
+    (project, running, id, params)
 }
 
 #[tokio::test]
 async fn a_step_waits_for_its_approval() {
-    let (running, id, params) =
+    let (_project, running, id, params) =
         approval_of("approval: { approvers: [{ team: 'ops' }], reason: 'prod' },").await;
     assert_eq!(params["stepName"], "deploy");
     assert_eq!(params["when"], "always");
@@ -66,7 +65,7 @@ async fn a_step_waits_for_its_approval() {
 
 #[tokio::test]
 async fn a_rejected_step_fails_without_another_try() {
-    let (running, id, _) = approval_of("approval: true,").await;
+    let (_project, running, id, _) = approval_of("approval: true,").await;
     running.answer(id, Ok(json!({ "outcome": "rejected", "reason": "not today" }))).await;
     let ran = running.end().await;
     assert_eq!(ran.story(), ["deploy: failed"]);
