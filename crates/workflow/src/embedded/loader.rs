@@ -103,8 +103,10 @@ pub(crate) struct Modules(pub(crate) Rc<Shelf>);
 
 impl Loader for Modules {
     fn load<'js>(&mut self, ctx: &Ctx<'js>, name: &str) -> Result<Module<'js, Ready>> {
-        if name == SDK_MODULE {
-            return Module::declare(ctx.clone(), name, bundles::SDK);
+        match name {
+            SDK_MODULE => return bundle(ctx, bundles::SDK_BYTECODE),
+            GUEST => return bundle(ctx, bundles::GUEST_BYTECODE),
+            _ => {}
         }
         if let Some(builtin) = name.strip_prefix("node:") {
             return builtins::declare(ctx, builtin)
@@ -135,6 +137,12 @@ impl Loader for Modules {
             Err(error) => Err(self.0.fail(ctx, error)),
         }
     }
+}
+
+#[expect(unsafe_code, reason = "reading bytecode is as safe as the bytecode")]
+fn bundle<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Module<'js, Ready>> {
+    // SAFETY: `build.rs` wrote it with the same version of QuickJS, and it is part of this binary.
+    unsafe { Module::load(ctx.clone(), bytecode) }
 }
 
 fn declare_file<'js>(

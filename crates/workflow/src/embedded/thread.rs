@@ -21,7 +21,6 @@ use super::natives::Completion;
 use super::pulse::Pulse;
 use super::rejections::Rejections;
 use super::{directory, trace};
-use crate::bundles;
 use crate::session::{End, Session};
 use crate::source::Sources;
 
@@ -190,7 +189,8 @@ async fn load_guest(
         let describe = |error: rquickjs::CaughtError<'_>| format!("the guest did not load ({error})");
         trace::install(&ctx, Rc::clone(&parts.shelf.maps)).catch(&ctx).map_err(describe)?;
         let completions = globals::install(&ctx, &parts).catch(&ctx).map_err(describe)?;
-        let promise = Module::evaluate(ctx.clone(), GUEST, bundles::GUEST).catch(&ctx).map_err(describe)?;
+        let main = format!("import '{GUEST}';");
+        let promise = Module::evaluate(ctx.clone(), "kici:main.js", main).catch(&ctx).map_err(describe)?;
         promise.into_future::<()>().await.catch(&ctx).map_err(describe)?;
         Ok(completions)
     })
