@@ -16,7 +16,7 @@ use program::Program;
 /// Longest pattern, in characters.
 pub const MAX_PATTERN: usize = 16_384;
 /// Steps that one search may take.
-const MAX_STEPS: u64 = 4_000_000;
+const MAX_STEPS: u64 = 1_000_000;
 
 /// Why an expression cannot be used, or gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
