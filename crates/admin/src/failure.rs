@@ -3,8 +3,11 @@
 use std::io;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use kici_client::ClientError;
+
+use crate::args::Cli;
 
 /// Prints what was wrong with the command line. Asking for help is no failure.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
@@ -29,11 +32,28 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
             }
             ExitCode::FAILURE
         }
+        // Said differently by clap when an option comes from the environment; the same to the user.
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!("{}", asked_group().render_help());
+            ExitCode::FAILURE
+        }
         _ => {
             let _ = error.print();
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command, or the group of commands, that the call named.
+fn asked_group() -> clap::Command {
+    let mut group = Cli::command();
+    group.build();
+    for word in std::env::args().skip(1) {
+        if let Some(inner) = group.find_subcommand(&word) {
+            group = inner.clone();
+        }
+    }
+    group
 }
 
 /// Prints a failure with its causes and what to try.

@@ -33,12 +33,11 @@ impl Client {
     }
 }
 
-/// Webhook routes say why under another name than the API.
+/// Webhook routes say why under another name than the API, so their answer came as plain text.
 fn reason(error: ClientError) -> ClientError {
     match error {
         ClientError::Refused { status, mut body } => {
-            let value = serde_json::to_value(&body).unwrap_or_default();
-            if let Ok(rejected) = serde_json::from_value::<Rejected>(value) {
+            if let Ok(rejected) = serde_json::from_str::<Rejected>(&body.error) {
                 body.error = rejected.reason;
             }
             ClientError::Refused { status, body }

@@ -1,5 +1,6 @@
 //! `kici-admin runs logs`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -8,11 +9,13 @@ use kici_client::Client;
 use kici_client::live::{LiveView, printable};
 use kici_model::ids::RunId;
 use kici_protocol::http::follow::RunEvent;
-use kici_protocol::http::runs::{JobView, LogLine, StepView};
+use kici_protocol::http::runs::{JobView, LogLine};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 
+/// The number under which a job's own log is kept: checkout and what else is around its steps.
+const AROUND: i32 = -1;
 /// Lines of one answer.
 const PAGE: u32 = 2000;
 
@@ -23,8 +26,8 @@ pub(crate) struct Logs {
     /// Only this job, by name or id.
     #[arg(long, value_name = "NAME|ID")]
     job: Option<String>,
-    /// Only this step, by its number.
-    #[arg(long, value_name = "N")]
+    /// Only this step, by its number; -1 is what happened around the steps.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     step: Option<i32>,
     /// Go on until the run ends, and show jobs and steps as they start and end.
     #[arg(long, short)]
@@ -62,8 +65,13 @@ impl Logs {
         let mut document = Vec::new();
         let mut shown = 0;
         for job in &jobs {
-            for step in job.steps.iter().flatten().filter(|step| self.wants_step(step.step_index)) {
-                shown += self.step(context, client, job, step, &mut document).await?;
+            // Hooks may share the number of a step, and then its log.
+            let mut steps: BTreeMap<i32, &str> = BTreeMap::from([(AROUND, "setup")]);
+            for step in job.steps.iter().flatten() {
+                steps.entry(step.step_index).or_insert(&step.step_name);
+            }
+            for (index, name) in steps.into_iter().filter(|(index, _)| self.wants_step(*index)) {
+                shown += self.step(context, client, job, (index, name), &mut document).await?;
             }
         }
         if !context.out.json(&json!({ "runId": self.run, "steps": document }))? && shown == 0 {
@@ -78,14 +86,14 @@ impl Logs {
         context: &mut Context,
         client: &Client,
         job: &JobView,
-        step: &StepView,
+        (index, name): (i32, &str),
         document: &mut Vec<Value>,
     ) -> Result<usize> {
         let mut lines = Vec::new();
         let mut shown = 0;
         let mut cursor = Some(0);
         while let Some(from) = cursor {
-            let page = client.step_logs(self.run, job.job_id, step.step_index, from, PAGE).await?;
+            let page = client.step_logs(self.run, job.job_id, index, from, PAGE).await?;
             for line in page.lines {
                 let line = parsed(&line.value);
                 shown += 1;
@@ -94,20 +102,22 @@ impl Logs {
                     continue;
                 }
                 let colour = context.out.colour();
-                let place = format!("{} › {}", job.job_name, step.step_name);
+                let place = format!("{} › {name}", job.job_name);
                 let text = printable(&line.msg, colour);
                 context.out.line(&format!("{} │ {text}", printable(&place, false)))?;
             }
             // A page that did not move on would be asked for for ever.
             cursor = page.next_cursor.filter(|next| *next > from);
         }
-        document.push(json!({
-            "jobId": job.job_id,
-            "jobName": job.job_name,
-            "stepIndex": step.step_index,
-            "stepName": step.step_name,
-            "lines": lines,
-        }));
+        if shown > 0 {
+            document.push(json!({
+                "jobId": job.job_id,
+                "jobName": job.job_name,
+                "stepIndex": index,
+                "stepName": name,
+                "lines": lines,
+            }));
+        }
         Ok(shown)
     }
 

@@ -43,7 +43,20 @@ pub(crate) fn full_name(base: &Path, repository: &Path) -> Result<String> {
     Ok(if name.is_empty() { ".".to_owned() } else { name.to_owned() })
 }
 
-/// The branch that the repository starts from.
+/// The branch that others start from. In a working tree, HEAD is whatever is being worked on.
 pub(crate) fn default_branch(repository: &Path) -> Result<String> {
+    let bare = ask(repository, &["rev-parse", "--is-bare-repository"])?.as_deref() == Some("true");
+    if !bare {
+        let origin = ask(repository, &["symbolic-ref", "--short", "refs/remotes/origin/HEAD"])?;
+        if let Some(branch) = origin.as_deref().and_then(|name| name.strip_prefix("origin/")) {
+            return Ok(branch.to_owned());
+        }
+        for branch in ["main", "master"] {
+            let full = format!("refs/heads/{branch}");
+            if ask(repository, &["rev-parse", "--verify", "--quiet", &full])?.is_some() {
+                return Ok(branch.to_owned());
+            }
+        }
+    }
     Ok(ask(repository, &["symbolic-ref", "--short", "HEAD"])?.unwrap_or_else(|| "main".to_owned()))
 }

@@ -8,6 +8,8 @@ mod generic;
 mod git;
 mod local;
 mod repository;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -85,7 +85,7 @@ async fn disk(app: &App) -> Check {
     let look = tokio::task::spawn_blocking(move || nix::sys::statvfs::statvfs(&folder));
     let (status, message) = match tokio::time::timeout(CHECK_WITHIN, look).await {
         Ok(Ok(Ok(found))) => {
-            let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+            let free = found.blocks_available() * found.fragment_size();
             let status = match free {
                 _ if free < NO_DISK => CheckStatus::Fail,
                 _ if free < LITTLE_DISK => CheckStatus::Warn,

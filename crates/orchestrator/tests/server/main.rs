@@ -1,0 +1,12 @@
+//! The orchestrator as its users meet it: webhooks over HTTP, agents over real sockets, a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod agent;
+mod agents;
+mod crash;
+mod deliveries;
+mod env;
+mod logs;
+mod needs;
+mod push;
+mod reconnect;
