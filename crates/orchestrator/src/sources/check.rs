@@ -15,7 +15,7 @@ use sha2::Sha256;
 /// What is checked, and against what.
 pub(crate) enum Check {
     /// A keyed hash of the raw body.
-    Hmac { header: HeaderName, keys: Shared<Hmac<Sha256>> },
+    Hmac { header: HeaderName, keys: Box<Shared<Hmac<Sha256>>> },
     /// A shared text, perhaps after `Bearer `.
     Text { header: HeaderName, texts: Shared<SecretString> },
     /// The sender's address.
@@ -81,10 +81,10 @@ impl Check {
                 let texts = shared("secret")?;
                 Check::Hmac {
                     header: header(HeaderName::from_static("x-signature-256"))?,
-                    keys: Shared {
+                    keys: Box::new(Shared {
                         current: key(&texts.current),
                         previous: texts.previous.map(|(secret, until)| (key(&secret), until)),
-                    },
+                    }),
                 }
             }
             VerificationMethod::BearerToken => {

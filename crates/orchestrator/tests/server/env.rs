@@ -153,7 +153,7 @@ impl Env {
     pub(crate) async fn push(&self, delivery: &str, sha: &str) -> Response {
         let body = json!({
             "ref": "refs/heads/main", "after": sha,
-            "repository": {"full_name": "acme/app", "default_branch": "main"},
+            "repository": {"full_name": ".", "default_branch": "main"},
         });
         self.client
             .post(self.url(&format!("/webhook/acme/generic/{}", self.source)))
