@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use kici_protocol::agent::{
     AgentApiRequest, ApprovalClause, ConcurrencyAction, ConcurrencyReport, EventEmit, EventTarget,
-    FromAgent, JobRef, StepApprovalRequest, ToAgent,
+    FromAgent, JobRef, StepApprovalRequest, ToAgent, limits,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -51,6 +51,13 @@ impl Questions {
     ) -> Result<&FromAgent, String> {
         let key = uuid::Uuid::new_v4().to_string();
         let message = question(job, &key, method, params)?;
+        let bytes = message.to_text().len();
+        if bytes > limits::AGENT_MAX_FRAME {
+            return Err(format!(
+                "{method}: {bytes} bytes are too much, at most {} can be sent",
+                limits::AGENT_MAX_FRAME
+            ));
+        }
         Ok(&self.open.entry(key).or_insert(Open { id, message }).message)
     }
 

@@ -1,7 +1,5 @@
 //! Draining and shutting down.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
 mod common;
 
 use common::script::{prints, says, started, success, waits};

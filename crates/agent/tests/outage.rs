@@ -1,7 +1,5 @@
 //! What is told after the link was gone for a while.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
 mod common;
 
 use common::script::{ended, log, prints, says, started, success};

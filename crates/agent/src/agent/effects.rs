@@ -73,6 +73,7 @@ impl Agent {
             protocol_version: PROTOCOL_VERSION,
         });
         self.greet(&message);
+        self.clock.answer = Some(Instant::now() + limits::REGISTER_TIMEOUT);
     }
 
     fn register(&mut self, job: Option<JobRef>) {
@@ -80,7 +81,7 @@ impl Agent {
             job.into_iter().map(|job| InFlightJob { job_id: job.job_id, run_id: job.run_id });
         let registration = self.facts.registration(in_flight.collect());
         self.greet(&FromAgent::Register(Box::new(registration)));
-        self.clock.register_ack = Some(Instant::now() + limits::REGISTER_TIMEOUT);
+        self.clock.answer = Some(Instant::now() + limits::REGISTER_TIMEOUT);
     }
 
     /// Sends before there is traffic.
@@ -96,7 +97,7 @@ impl Agent {
         self.pace = Pace::new(!ack.has(RegisterAck::NO_RATE_LIMIT), now);
         let reconciles_later = self.link.job().is_some() && !ack.has(RegisterAck::RECONCILED);
         self.outbox.hold_terminal(reconciles_later.then(|| now + RECONCILE_TIME));
-        self.clock.register_ack = None;
+        self.clock.answer = None;
         self.clock.heartbeat = Some(now + limits::HEARTBEAT_INTERVAL);
         self.clock.metrics = Some(now + limits::METRICS_INTERVAL);
         self.metrics.connected(true);
@@ -195,7 +196,7 @@ impl Agent {
 
     pub(super) fn on_closed(&mut self, code: Option<u16>, reason: String) {
         self.socket = None;
-        self.clock.register_ack = None;
+        self.clock.answer = None;
         self.clock.heartbeat = None;
         self.clock.metrics = None;
         self.clock.idle = None;

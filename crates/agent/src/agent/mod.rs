@@ -63,7 +63,8 @@ pub(crate) struct Agent {
 #[derive(Debug, Default)]
 struct Clock {
     reconnect: Option<Instant>,
-    register_ack: Option<Instant>,
+    /// Authentication and registration have to be answered by then.
+    answer: Option<Instant>,
     heartbeat: Option<Instant>,
     job_heartbeat: Option<Instant>,
     metrics: Option<Instant>,
@@ -176,13 +177,18 @@ impl Agent {
     fn pump(&mut self, now: Instant) {
         self.clock.pace = None;
         let Some(socket) = self.socket.as_ref().filter(|_| self.link.is_ready()) else { return };
-        while let Some(frame) = self.outbox.next_fact(now) {
-            self.pace.spend(frame.text.len(), now);
+        while let Some(bytes) = self.outbox.next_fact_len(now) {
+            if let Err(until) = self.pace.check_fact(bytes, now) {
+                self.clock.pace = Some(until);
+                return;
+            }
+            let Some(frame) = self.outbox.next_fact(now) else { break };
+            self.pace.spend(bytes, now);
             socket.send_fact(frame);
         }
         let Some(job) = self.link.job() else { return };
         loop {
-            if let Err(until) = self.pace.check(now) {
+            if let Err(until) = self.pace.check_log(now) {
                 self.clock.pace = Some(until);
                 return;
             }
@@ -206,8 +212,8 @@ impl Agent {
         if is_due(self.clock.reconnect) {
             self.connect();
         }
-        if is_due(self.clock.register_ack) {
-            self.clock.register_ack = None;
+        if is_due(self.clock.answer) {
+            self.clock.answer = None;
             self.feed(Event::AckOverdue);
         }
         if is_due(self.clock.heartbeat) {
@@ -243,7 +249,7 @@ impl Agent {
         };
         [
             clock.reconnect,
-            clock.register_ack,
+            clock.answer,
             clock.heartbeat,
             clock.job_heartbeat,
             clock.metrics,
@@ -285,7 +291,8 @@ impl Agent {
 
     /// Starts the process of the next job, so that it need not be waited for then.
     fn keep_warm(&mut self) {
-        if !self.config.warm_process || self.warm.is_some() || self.leaving.has_begun() {
+        let unwanted = self.leaving.has_begun() || self.link.is_given_up();
+        if !self.config.warm_process || self.warm.is_some() || unwanted {
             return;
         }
         match self.launcher.start() {

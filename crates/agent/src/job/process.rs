@@ -107,6 +107,7 @@ impl Launcher {
         let failed = |source| ProcessError::Start { program: self.program.clone(), source };
         let mut command = Command::new(&self.program);
         command
+            .arg0("kici-agent")
             .args(&self.args)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))

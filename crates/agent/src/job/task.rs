@@ -254,13 +254,17 @@ impl Task {
         let what = if what.is_empty() { String::new() } else { format!(" ({what})") };
         let tail = if tail.is_empty() { "it wrote nothing to standard error" } else { tail };
         let text = format!("Workflow runner crashed: {how}{what}\n{tail}");
+        self.masked(text)
+    }
+
+    fn masked(&self, text: String) -> String {
         mask(text, self.dispatch.secrets.values().map(Secret::expose))
     }
 
     fn context(&self, spec: &JobSpec, folder: &Path) -> JobContextBody {
         let var = |(name, value): (&String, &String), category| EnvVar {
             name: name.clone(),
-            value: value.clone(),
+            value: self.masked(value.clone()),
             category,
         };
         let host: BTreeMap<_, _> = self.surroundings.launcher.env().iter().cloned().collect();

@@ -7,12 +7,17 @@ use kici_exec::spec::{JobResult, JobStatus as Ended, StepError, StepStatus as St
 use kici_protocol::agent::secret_outputs::{Envelope, Sealer, SecretOutputError};
 use kici_protocol::agent::{
     ConcurrencyKind, FromAgent, JobAck, JobContext, JobContextBody, JobHeartbeat, JobRef,
-    JobReject, JobState, JobStatus, RejectReason, RunEvent, StepState, StepStatus,
+    JobReject, JobState, JobStatus, RejectReason, RunEvent, StepState, StepStatus, limits,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::now;
+
+/// One error text.
+const LONGEST_ERROR: usize = 64 * 1024;
+/// What a step reports besides its log.
+const LONGEST_DATA: usize = 512 * 1024;
 
 /// See the module's description.
 #[derive(Debug, Clone)]
@@ -146,17 +151,33 @@ impl Voice {
         if !result.outputs.is_empty() {
             data.insert("outputs".to_owned(), Value::Object(result.outputs.clone()));
         }
-        data.insert("stepResults".to_owned(), json!(result.steps));
+        let mut steps = result.steps.clone();
+        for error in steps.iter_mut().filter_map(|step| step.error.as_mut()) {
+            cut(error);
+        }
+        data.insert("stepResults".to_owned(), json!(steps));
         if let Some(error) = &result.error {
-            data.insert("error".to_owned(), error.clone().into());
+            let mut error = error.clone();
+            cut(&mut error);
+            data.insert("error".to_owned(), error.into());
         }
         let dropped = &result.dropped_jobs;
-        FromAgent::JobStatus(JobStatus {
+        let status = FromAgent::JobStatus(JobStatus {
             data: Some(data),
             dropped_jobs: (!dropped.is_empty()).then(|| dropped.clone()),
             secret_outputs,
             ..self.plain_status(state_of(result.status))
-        })
+        });
+        let bytes = status.to_text().len();
+        if bytes <= limits::AGENT_MAX_FRAME {
+            return status;
+        }
+        // An orchestrator would close the connection, again after every reconnect.
+        let error = format!(
+            "the result of the job has {bytes} bytes, at most {} can be sent; return less from its steps",
+            limits::AGENT_MAX_FRAME
+        );
+        self.failed(JobState::Failed, &error)
     }
 
     fn plain_status(&self, state: JobState) -> JobStatus {
@@ -188,8 +209,12 @@ impl Voice {
             StepEnd::Cancelled => StepState::Cancelled,
         };
         let mut data = outcome.data;
+        if json!(data).to_string().len() > LONGEST_DATA {
+            data = Map::from_iter([("truncated".to_owned(), true.into())]);
+        }
         data.insert("durationMs".to_owned(), outcome.duration_ms.into());
-        if let Some(error) = outcome.error {
+        if let Some(mut error) = outcome.error {
+            cut(&mut error.message);
             data.insert("error".to_owned(), json!(error));
         }
         name_kind(&mut data, step.kind);
@@ -217,6 +242,14 @@ impl Voice {
             group_id: step.group.map(str::to_owned),
             log_bytes_streamed: None,
         }
+    }
+}
+
+/// Cuts an over-long error text; its beginning says most.
+fn cut(text: &mut String) {
+    if text.len() > LONGEST_ERROR {
+        text.truncate(text.floor_char_boundary(LONGEST_ERROR));
+        text.push_str(" […]");
     }
 }
 
@@ -255,5 +288,44 @@ fn object(value: Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(map) => Some(map),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kici_exec::spec::StepSummary;
+
+    use super::*;
+
+    fn voice() -> Voice {
+        Voice::new(JobRef { run_id: "r".into(), job_id: "j".into() })
+    }
+
+    fn result(output: usize, error: usize) -> JobResult {
+        JobResult {
+            status: Ended::Success,
+            error: None,
+            outputs: Map::from_iter([("s".to_owned(), "x".repeat(output).into())]),
+            secret_outputs: BTreeMap::new(),
+            steps: vec![StepSummary {
+                name: "s".into(),
+                status: StepEnd::Success,
+                duration_ms: 1,
+                error: Some("ü".repeat(error)),
+            }],
+            dropped_jobs: Vec::new(),
+            duration_ms: 1,
+        }
+    }
+
+    #[test]
+    fn a_result_that_no_orchestrator_takes_fails_the_job_with_a_reason() {
+        let FromAgent::JobStatus(fits) = voice().ended(&result(900_000, 100_000), None) else {
+            panic!("not a status")
+        };
+        assert_eq!(fits.state, JobState::Success);
+        let text = voice().ended(&result(2_000_000, 1), None).to_text();
+        assert!(text.contains("at most 1048576 can be sent"), "{text}");
+        assert!(text.contains("\"failed\""));
     }
 }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use kici_protocol::agent::{
     Close, CloseCode, JobDispatch, JobRef, ParseError, Parsed, RegisterAck, RejectReason, ToAgent,
 };
@@ -25,7 +27,7 @@ pub(crate) enum Event {
         /// Close reason or error text.
         reason: String,
     },
-    /// No `register.ack` in time.
+    /// No answer to authentication or registration in time.
     AckOverdue,
     /// Take no more jobs and leave when idle.
     Drain,
@@ -36,7 +38,7 @@ pub(crate) enum Event {
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect {
-    /// Send `auth.request`.
+    /// Send `auth.request` and wait for the answer.
     Authenticate,
     /// Send `agent.register` with this job and wait for `register.ack`.
     Register(Option<JobRef>),
@@ -93,13 +95,18 @@ pub(crate) struct AgentLink {
     phase: Phase,
     has_token: bool,
     job: Option<JobRef>,
+    /// Jobs whose end was told, latest first: a cancel that crossed it must not be answered.
+    ended: VecDeque<String>,
     draining: bool,
 }
+
+/// How many ended jobs are remembered; a cancel is late by seconds, not by many jobs.
+const REMEMBERED: usize = 32;
 
 impl AgentLink {
     /// Not connected yet.
     pub(crate) fn new(has_token: bool) -> Self {
-        Self { phase: Phase::Away, has_token, job: None, draining: false }
+        Self { phase: Phase::Away, has_token, job: None, ended: VecDeque::new(), draining: false }
     }
 
     /// Whether there is traffic.
@@ -131,8 +138,8 @@ impl AgentLink {
                 vec![Effect::Authenticate]
             }
             (_, Event::Opened) => self.register(),
-            (Phase::Registering, Event::AckOverdue) => {
-                let reason = "no register.ack within 10 s";
+            (Phase::Authenticating | Phase::Registering, Event::AckOverdue) => {
+                let reason = "no answer from the orchestrator within 10 s";
                 vec![
                     Effect::Note(reason.to_owned()),
                     Effect::Close(Close::new(CloseCode::Normal, reason)),
@@ -146,7 +153,10 @@ impl AgentLink {
                 self.leave_if_idle()
             }
             (_, Event::Settled) => {
-                self.job = None;
+                if let Some(job) = self.job.take() {
+                    self.ended.truncate(REMEMBERED - 1);
+                    self.ended.push_front(job.job_id);
+                }
                 self.leave_if_idle()
             }
         }
@@ -245,6 +255,8 @@ impl AgentLink {
             ToAgent::JobCancel(cancel) => {
                 if self.job.as_ref().is_some_and(|job| job.job_id == cancel.job_id) {
                     vec![Effect::Cancel { force: cancel.force, reason: cancel.reason }]
+                } else if self.ended.contains(&cancel.job_id) {
+                    vec![Effect::Note("ignored a cancel of a job that has ended".to_owned())]
                 } else {
                     let job = JobRef { run_id: cancel.run_id, job_id: cancel.job_id };
                     vec![Effect::NotHere(job)]

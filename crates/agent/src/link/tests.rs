@@ -154,6 +154,7 @@ fn a_reconnect_brings_the_job_along() {
         frame(ACK),
         cancel("one"),
         Event::Settled,
+        cancel("one"),
         closed(1001, Close::SERVER_SHUTTING_DOWN),
         Event::Opened,
     ];
@@ -166,6 +167,7 @@ fn a_reconnect_brings_the_job_along() {
     registered
     cancel force=false
     -
+    note: ignored a cancel of a job that has ended
     reconnect slowly=false
     register -
     ");
@@ -223,7 +225,7 @@ fn what_cannot_be_understood_does_not_end_the_link() {
 }
 
 #[test]
-fn no_ack_in_time_closes_and_comes_back() {
+fn no_answer_in_time_closes_and_comes_back() {
     let events = vec![
         Event::Opened,
         Event::AckOverdue,
@@ -232,7 +234,7 @@ fn no_ack_in_time_closes_and_comes_back() {
     ];
     insta::assert_snapshot!(play(false, events), @r"
     register -
-    note: no register.ack within 10 s, close 1000 no register.ack within 10 s
+    note: no answer from the orchestrator within 10 s, close 1000 no answer from the orchestrator within 10 s
     reconnect slowly=false
     -
     ");

@@ -88,16 +88,22 @@ impl Outbox {
         &mut self.logs
     }
 
+    /// Size of the next fact, if one may go.
+    pub(crate) fn next_fact_len(&self, now: Instant) -> Option<usize> {
+        self.ready_fact(now).map(|fact| fact.frame.text.len())
+    }
+
     /// The next fact to write, if one may go.
     pub(crate) fn next_fact(&mut self, now: Instant) -> Option<Frame> {
-        let fact = self.facts.get(self.sent).filter(|_| self.sent < WINDOW)?;
-        if fact.terminal
-            && (!self.logs.is_empty() || self.terminal_from.is_some_and(|from| now < from))
-        {
-            return None;
-        }
+        let frame = self.ready_fact(now)?.frame.clone();
         self.sent += 1;
-        Some(fact.frame.clone())
+        Some(frame)
+    }
+
+    fn ready_fact(&self, now: Instant) -> Option<&Fact> {
+        let fact = self.facts.get(self.sent).filter(|_| self.sent < WINDOW)?;
+        let too_early = !self.logs.is_empty() || self.terminal_from.is_some_and(|from| now < from);
+        (!fact.terminal || !too_early).then_some(fact)
     }
 
     /// The next log frame of `job`, if one is due and the writer has room.
