@@ -81,6 +81,8 @@ async fn to_the_steps(context: &Context, loaded: &Loaded) -> Result<(), String> 
     init::run(context, job.def.options.get("init")).await?;
     let caches = caches::specs_of(job.def.options.get("cache"));
     caches::restore(context, CacheOwner::Job, &caches).await;
+    // What was said about the job so far belongs before its steps.
+    context.log.flush().await;
     steps::run(job).await;
     Ok(())
 }

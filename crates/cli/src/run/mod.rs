@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use kici_exec::spec::{Checkout, EngineWish, JobOrder, JobResult, JobSpec, JobStatus};
+use kici_exec::spec::{Checkout, EngineWish, JobEvent, JobOrder, JobResult, JobSpec, JobStatus};
 use kici_model::event::Event;
 use kici_model::lock::{EnvValue, LockFile, Workflow};
 use kici_model::state::JobState;
@@ -49,7 +49,13 @@ pub(crate) async fn local(start: &Path, args: Args) -> anyhow::Result<ExitCode> 
     let workflow = choose(&lock, args.workflow.as_deref(), &event)?;
     let mut plan = Plan::new(workflow, args.job.as_deref())?;
     let output = Output::new(plan.jobs.iter().map(|job| job.name.chars().count()));
-    let run = LocalRun { project: &project, lock: &lock, workflow, event: &event, in_place: args.in_place };
+    let run = LocalRun {
+        project: &project,
+        lock: &lock,
+        workflow,
+        event: &event,
+        in_place: args.in_place,
+    };
     let started = Instant::now();
     let mut cancelled = false;
     loop {
@@ -89,17 +95,26 @@ pub(crate) async fn local(start: &Path, args: Args) -> anyhow::Result<ExitCode> 
 }
 
 /// The workflow that was named, or the only one that the event starts.
-fn choose<'a>(lock: &'a LockFile, name: Option<&str>, event: &Event) -> anyhow::Result<&'a Workflow> {
+fn choose<'a>(
+    lock: &'a LockFile,
+    name: Option<&str>,
+    event: &Event,
+) -> anyhow::Result<&'a Workflow> {
     let names = |workflows: &[&Workflow]| {
         workflows.iter().map(|workflow| workflow.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     let all: Vec<&Workflow> = lock.workflows.iter().collect();
     if let Some(name) = name {
         let found = all.iter().find(|workflow| workflow.name == name);
-        return found.copied().with_context(|| format!("there is no workflow '{name}'; there are: {}", names(&all)));
+        return found
+            .copied()
+            .with_context(|| format!("there is no workflow '{name}'; there are: {}", names(&all)));
     }
-    let matching: Vec<&Workflow> =
-        all.iter().copied().filter(|workflow| TriggerSet::new(workflow).decide(event).matched).collect();
+    let matching: Vec<&Workflow> = all
+        .iter()
+        .copied()
+        .filter(|workflow| TriggerSet::new(workflow).decide(event).matched)
+        .collect();
     match (matching.as_slice(), all.as_slice()) {
         ([one], _) | ([], [one]) => Ok(one),
         ([], _) => bail!("no workflow is started by this event; name one: {}", names(&all)),
@@ -117,8 +132,16 @@ struct LocalRun<'a> {
 }
 
 impl LocalRun<'_> {
-    async fn job(&self, plan: &Plan<'_>, index: usize, output: &Output) -> anyhow::Result<JobResult> {
-        let temp = tempfile::Builder::new().prefix("kici-run-").tempdir().context("could not make a workspace")?;
+    async fn job(
+        &self,
+        plan: &Plan<'_>,
+        index: usize,
+        output: &Output,
+    ) -> anyhow::Result<JobResult> {
+        let temp = tempfile::Builder::new()
+            .prefix("kici-run-")
+            .tempdir()
+            .context("could not make a workspace")?;
         let dir = if self.in_place {
             self.project.root.clone()
         } else {
@@ -131,9 +154,13 @@ impl LocalRun<'_> {
         let (events, mut said) = mpsc::channel(256);
         let (orders, orders_rx) = mpsc::channel(4);
         let job = tokio::spawn(kici_exec::run_job(spec, orders_rx, events));
-        let interrupts = tokio::spawn(interrupts(orders));
+        let interrupts = tokio::spawn(interrupts(orders.clone()));
         while let Some(event) = said.recv().await {
             output.event(&planned.name, &event);
+            if let JobEvent::Request { id, method, .. } = &event {
+                // A job that is over needs no answer any more.
+                let _ = orders.send(JobOrder::Answer { id: *id, result: answer(method) }).await;
+            }
         }
         interrupts.abort();
         job.await.context("the job's runner crashed")
@@ -166,10 +193,14 @@ impl LocalRun<'_> {
             installed_sdk: std::env::var("KICI_SDK").is_ok_and(|sdk| sdk == "installed"),
             env: self.env(job)?,
             secrets: Default::default(),
-            event: serde_json::to_value(self.event).context("the event cannot be written as JSON")?,
+            event: serde_json::to_value(self.event)
+                .context("the event cannot be written as JSON")?,
             provider: Some("local".to_owned()),
             environment: None,
-            matrix: planned.combination.as_ref().map(|combination| serde_json::json!(combination.values)),
+            matrix: planned
+                .combination
+                .as_ref()
+                .map(|combination| serde_json::json!(combination.values)),
             fanout: planned.fanout.clone(),
             dispatch_inputs: serde_json::json!({}),
             needs: (!job.needs.is_empty()).then(|| serde_json::json!(job.needs)),
@@ -185,9 +216,14 @@ impl LocalRun<'_> {
         })
     }
 
-    fn env(&self, job: &kici_model::lock::StaticJob) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    fn env(
+        &self,
+        job: &kici_model::lock::StaticJob,
+    ) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
         match &job.env {
-            Some(EnvValue::Map(map)) => Ok(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
+            Some(EnvValue::Map(map)) => {
+                Ok(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
             Some(EnvValue::Inline(inline)) => {
                 kici_workflow::inline::env(&inline.expression, self.event)
                     .map(|map| map.into_iter().collect())
@@ -211,13 +247,25 @@ fn engine_wish() -> anyhow::Result<EngineWish> {
     }
 }
 
+/// What a job gets that asks for something only an orchestrator has.
+fn answer(method: &str) -> Result<serde_json::Value, String> {
+    match method {
+        // Whoever runs a job by hand has approved of it.
+        "approval" => Ok(serde_json::json!({ "outcome": "approved" })),
+        other => Err(format!("a local run has no orchestrator, which `{other}` needs")),
+    }
+}
+
 /// The first Ctrl-C stops the job gracefully, the second at once.
 async fn interrupts(orders: mpsc::Sender<JobOrder>) {
     for force in [false, true] {
         if tokio::signal::ctrl_c().await.is_err() {
             return;
         }
-        eprintln!("{}", if force { "stopping now" } else { "stopping; Ctrl-C again stops at once" });
+        eprintln!(
+            "{}",
+            if force { "stopping now" } else { "stopping; Ctrl-C again stops at once" }
+        );
         let order = JobOrder::Cancel { force, reason: "cancelled by the user".to_owned() };
         if orders.send_timeout(order, Duration::from_secs(1)).await.is_err() {
             return;
