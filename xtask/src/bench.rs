@@ -73,10 +73,7 @@ fn in_release(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.no_build {
         setup::ensure()?;
         let mut build = workspace::cargo();
-        build.args(["build", "--release", "--package", "xtask"]);
-        for package in ["kici-orchestrator", "kici-agent", "kici-admin", "kici-cli"] {
-            build.args(["--package", package]);
-        }
+        build.args(["build", "--release", "--workspace", "--bins"]);
         shell::run_quietly(&mut build)?;
     }
     let mut measured = workspace::command(Profile::Release.program("xtask"));

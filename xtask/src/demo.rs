@@ -55,12 +55,11 @@ pub(crate) fn stage() -> Result<Outcome> {
     Ok(Outcome::Ran(Counts::of(Demo::start(Profile::Debug)?.push_and_show()?)))
 }
 
+/// Builds the whole workspace: with less, cargo would choose other features for shared
+/// dependencies, and `cargo xtask test` would compile them again.
 fn build(profile: Profile) -> Result<()> {
     let mut cargo = workspace::cargo();
-    cargo.arg("build");
-    for package in ["kici-orchestrator", "kici-agent", "kici-admin", "kici-cli"] {
-        cargo.args(["--package", package]);
-    }
+    cargo.args(["build", "--workspace", "--bins"]);
     if profile == Profile::Release {
         cargo.arg("--release");
     }

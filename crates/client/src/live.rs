@@ -132,12 +132,13 @@ impl LiveView {
         lines: &[LogLine],
     ) -> Vec<String> {
         let shown = self.lines.get(&key).copied().unwrap_or(0);
-        let step = match self.names.get(&key) {
-            Some(name) => name.clone(),
-            None if key.1 < 0 => "setup".into(),
-            None => format!("step {}", key.1),
+        let job = printable(job_name, false);
+        let from = match self.names.get(&key) {
+            Some(name) => format!("{job} › {name} │"),
+            None if key.1 < 0 => format!("{job} › setup │"),
+            // Its first lines may come before it is named; they begin with the name anyway.
+            None => format!("{job} │"),
         };
-        let from = format!("{} › {step} │", printable(job_name, false));
         let from = self.dim(&from);
         let new = lines.iter().zip(first..).filter(|(_, number)| *number >= shown);
         let texts = new

@@ -15,7 +15,7 @@ const LOCK_FILE: &str = ".kici/kici.lock.json";
 /// Builds `kici`, and what that needs.
 pub(super) fn build() -> Result<()> {
     setup::ensure()?;
-    shell::run(workspace::cargo().args(["build", "--quiet", "--package", "kici-cli"]))
+    shell::run(workspace::cargo().args(["build", "--quiet", "--workspace", "--bin", "kici"]))
 }
 
 /// Runs one project, or every project of a folder.

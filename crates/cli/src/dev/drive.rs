@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, interval, sleep};
 use uuid::Uuid;
 
+use super::Args;
 use super::commits::{self, Branches, Push};
 use super::compile::{LOCK_FILE, compile};
 use super::folder::Folder;
@@ -17,7 +18,6 @@ use super::follow::Follower;
 use super::services::Address;
 use super::setup::{ORG, Running, SOURCE};
 use super::watch::Watch;
-use super::Args;
 
 /// How often branches and programs are looked at without a hint.
 const LOOK: Duration = Duration::from_secs(2);
@@ -58,11 +58,17 @@ pub(super) async fn run(
             error = follower.failed() => return Err(error),
         }
         if let Some(program) = running.ended() {
-            bail!("the {program} has ended; its log is {}", folder.join(program).with_extension("log").display());
+            bail!(
+                "the {program} has ended; its log is {}",
+                folder.join(program).with_extension("log").display()
+            );
         }
         let seen = Branches::read(root)?;
         for push in seen.since(&branches) {
-            deliver(root, &client, &push).await?;
+            // One commit that fails must not end the watch over the next.
+            if let Err(error) = deliver(root, &client, &push).await {
+                println!("! {error:#}");
+            }
         }
         branches = seen;
     }
@@ -110,8 +116,16 @@ async fn deliver(root: &Path, client: &Client, push: &Push) -> Result<()> {
     });
     let delivery =
         Delivery { org_id: ORG, source: SOURCE, event: "push", delivery_id: &id, body: &body };
-    client.deliver(&delivery).await.context("the orchestrator did not take the commit")?;
-    let processed = processed(client, &id).await?;
+    let accepted =
+        client.deliver(&delivery).await.context("the orchestrator did not take the commit")?;
+    let Some(kept_as) = accepted.delivery_id else {
+        println!(
+            "! {}",
+            accepted.reason.as_deref().unwrap_or("The orchestrator ignored the commit.")
+        );
+        return Ok(());
+    };
+    let processed = processed(client, &kept_as).await?;
     if let Some(problem) = &processed.error_message {
         println!("! {problem}");
     } else if processed.matched_count == 0 {

@@ -86,7 +86,9 @@ impl Folder {
                 }
                 Ok(key)
             }
-            Err(error) => Err(error).with_context(|| format!("could not create {}", path.display())),
+            Err(error) => {
+                Err(error).with_context(|| format!("could not create {}", path.display()))
+            }
         }
     }
 }

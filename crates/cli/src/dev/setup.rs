@@ -8,9 +8,7 @@ use kici_client::Client;
 use kici_devdb::binaries_or_download;
 use kici_model::ids::TokenId;
 use kici_protocol::http::agent_tokens::CreateAgentToken;
-use kici_protocol::http::sources::{
-    CreateSource, LocalConfig, UpdateSource, VerificationMethod,
-};
+use kici_protocol::http::sources::{CreateSource, LocalConfig, UpdateSource, VerificationMethod};
 
 use super::folder::Folder;
 use super::ready;
@@ -45,7 +43,8 @@ impl Running {
             eprintln!("This machine has no PostgreSQL; fetching one (once, some 30 MB) …");
         })
         .await?;
-        let address = Address { port: ready::port_or_free(port)?, admin_token: folder.key("admin-token")? };
+        let address =
+            Address { port: ready::port_or_free(port)?, admin_token: folder.key("admin-token")? };
         self.blocking({
             let (folder, address) = (folder.clone(), address.clone());
             move |services| {
