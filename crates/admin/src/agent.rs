@@ -82,7 +82,15 @@ async fn register(context: &mut Context, body: CreateAgentToken) -> Result<ExitC
             out.line(&format!("Labels:   {}", made.labels.join(", ")))?;
         }
         out.line("Save this token -- it will not be shown again. Start an agent with it:")?;
-        out.line(&format!("  KICI_ORCHESTRATOR_URL={socket} KICI_AGENT_TOKEN=<token> kici-agent"))?;
+        let mut settings = format!("KICI_ORCHESTRATOR_URL={socket} KICI_AGENT_TOKEN=<token>");
+        if !made.labels.is_empty() {
+            settings.push_str(&format!(" KICI_LABELS={}", offered(&made.labels)));
+            // Agents offer the roles' labels by themselves, which a token without them forbids.
+            if !made.labels.iter().any(|label| label.starts_with("kici:role:")) {
+                settings.push_str(" KICI_ROLES=");
+            }
+        }
+        out.line(&format!("  {settings} kici-agent"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -147,6 +155,13 @@ fn row(token: AgentTokenView) -> [String; 7] {
         or_dash(token.last_seen_at.map(moment)),
         or_dash(token.expires_at.map(moment)),
     ]
+}
+
+/// The labels that an operator sets on the agent; those of KiCI itself come by other ways.
+fn offered(labels: &[String]) -> String {
+    let own: Vec<&str> =
+        labels.iter().map(String::as_str).filter(|label| !label.starts_with("kici:")).collect();
+    own.join(",")
 }
 
 /// The address that agents connect to.

@@ -125,14 +125,19 @@ async fn the_lock_file_is_that_of_the_commit_also_in_a_bare_repository() {
         assert_eq!(lock("HEAD").await.as_deref(), Ok("second"));
         assert_eq!(lock(&none).await, Err("missing".into()));
     }
-    // A commit that is not there: what lies in the folder counts.
-    repo.write(LOCK, "not committed");
+    // Agents could not check out a commit that is not there.
     let unknown = "1".repeat(40);
+    let refused = lock_file(repo.path(), ".", &unknown).await.unwrap_err();
+    assert!(
+        matches!(&refused, ForgeError::Permanent(why) if why.contains("is not in the repository")),
+        "{refused}"
+    );
+    let unborn = Repo::init();
+    unborn.write(LOCK, "not committed");
     assert_eq!(
-        content(lock_file(repo.path(), ".", &unknown).await).as_deref(),
+        content(lock_file(unborn.path(), ".", "HEAD").await).as_deref(),
         Ok("not committed")
     );
-    assert_eq!(content(lock_file(&bare, ".", &unknown).await), Err("missing".into()));
 }
 
 #[tokio::test]

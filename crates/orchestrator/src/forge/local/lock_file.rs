@@ -14,8 +14,8 @@ const LARGEST_LOCK_FILE: usize = 5 * 1024 * 1024;
 /// Where git's answer about a commit (its own text comes along) and its lock file must fit.
 const LARGEST_ANSWER: usize = LARGEST_LOCK_FILE + 1024 * 1024;
 
-/// The lock file at a commit. Of a commit that the repository does not have, or of a folder that is
-/// no repository, it is the one in the working tree.
+/// The lock file at a commit. In a folder that has no commit, or is no repository, it is the one that
+/// lies there.
 pub(in crate::forge) async fn lock_file(
     base: &Path,
     repo: &str,
@@ -41,7 +41,14 @@ pub(in crate::forge) async fn lock_file(
             ))),
             None => Err(unreadable(&repository, &answer)),
         },
-        Some(Object::There { .. } | Object::Missing) => in_working_tree(&repository).await,
+        // A repository without any commit yet.
+        Some(Object::There { .. } | Object::Missing) if lock_ref == "HEAD" => {
+            in_working_tree(&repository).await
+        }
+        Some(Object::There { .. } | Object::Missing) => Err(ForgeError::Permanent(format!(
+            "commit {lock_ref} is not in the repository {}, so nothing can be run at it",
+            repository.display()
+        ))),
         None if answer.success || answer.stderr.contains("not a git repository") => {
             in_working_tree(&repository).await
         }
