@@ -462,3 +462,37 @@ async fn engines_come_and_go_without_traces() {
         }
     }
 }
+
+#[tokio::test]
+async fn stop_in_the_middle_of_everything_leaves_a_healthy_process() {
+    // Accepts and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let repo = Repo::steps(
+        "import { spawn } from 'node:child_process';
+         import { readFile } from 'node:fs/promises';",
+        &[&format!(
+            "async () => {{
+                spawn('sleep', ['5']).stdout.on('data', () => {{}});
+                const controller = new AbortController();
+                fetch('http://127.0.0.1:{port}/', {{ signal: controller.signal }}).catch(() => {{}});
+                async function* endless() {{ for (;;) {{ yield 1; await new Promise((r) => setTimeout(r, 1)); }} }}
+                (async () => {{ for await (const _ of endless()) await readFile('ci.ts'); }})();
+                import('node:os').then(() => new Promise(() => {{}}));
+                const weak = new WeakRef({{}}); new FinalizationRegistry(() => {{}}).register({{}}, 1);
+                setInterval(() => weak.deref(), 1);
+                console.log('all under way');
+                await new Promise(() => {{}});
+            }}"
+        )],
+    );
+    for round in 0..6 {
+        for kind in BOTH.into_iter().take(if round < 5 { 1 } else { 2 }) {
+            let started = repo.start(kind).await.unwrap();
+            let call = started.call(0, json!(null));
+            started.host.wait_for("all under way").await;
+            started.engine.stop().await;
+            assert!(matches!(call.outcome().await, Err(CallError::EngineLost { .. })), "{kind}");
+        }
+    }
+}

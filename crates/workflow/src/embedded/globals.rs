@@ -89,14 +89,14 @@ fn engine_functions(host: &Object<'_>, parts: &Parts) -> Result<()> {
         "send",
         Func::from(move |frame: String| {
             // Before the job is known the guest can only say `ready`.
-            if let Some(job) = shelf.job.get() {
+            if let Some(job) = shelf.job() {
                 job.session.on_frame(&frame);
             }
         }),
     )?;
     let shelf = Rc::clone(&parts.shelf);
     host.set("exit", Func::from(move |code: String| {
-        if let Some(job) = shelf.job.get() {
+        if let Some(job) = shelf.job() {
             job.session.end(End::Lost(format!(
                 "the workflow called process.exit({code}); throw an error to fail, or return to succeed"
             )));
@@ -106,7 +106,7 @@ fn engine_functions(host: &Object<'_>, parts: &Parts) -> Result<()> {
     host.set(
         "write",
         Func::from(move |level: String, text: String| {
-            if let Some(job) = shelf.job.get() {
+            if let Some(job) = shelf.job() {
                 job.session.log(&level, &text);
             }
         }),

@@ -2,7 +2,7 @@
 //!
 //! A module's name is its real path, `node:…` for a builtin, or `kici:…` for a bundle.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -27,8 +27,10 @@ const SDK_MODULE: &str = "kici:sdk.js";
 /// What resolver, loader and stack traces share. The job is put in once it is known.
 #[derive(Default)]
 pub(crate) struct Shelf {
-    pub(crate) job: OnceCell<Job>,
+    job: RefCell<Option<Rc<Job>>>,
     pub(crate) maps: Rc<Maps>,
+    /// Whether a module that was loaded awaits outside of any function.
+    pub(crate) awaits_at_top: Cell<bool>,
     /// What `package.json` said about files that were resolved.
     declared: RefCell<HashMap<PathBuf, Declared>>,
 }
@@ -40,10 +42,20 @@ pub(crate) struct Job {
 }
 
 impl Shelf {
+    /// The job, once it is known and as long as it runs.
+    pub(crate) fn job(&self) -> Option<Rc<Job>> {
+        self.job.borrow().clone()
+    }
+
+    /// Puts the job in, or takes it out.
+    pub(crate) fn set_job(&self, job: Option<Job>) {
+        *self.job.borrow_mut() = job.map(Rc::new);
+    }
+
     fn fail(&self, ctx: &Ctx<'_>, error: LoadError) -> Error {
         let message = error.to_string();
         let is_syntax = matches!(error, LoadError::Syntax { .. });
-        if let Some(job) = self.job.get() {
+        if let Some(job) = self.job() {
             job.session.note_trouble(error);
         }
         if is_syntax {
@@ -68,7 +80,7 @@ impl Resolver for Names {
         if is_ours(base) && (is_ours(name) || Path::new(name).is_absolute()) {
             return Ok(name.to_owned()); // the guest importing the entry, or a builtin importing its native half
         }
-        let Some(job) = self.0.job.get() else { return Err(Error::new_resolving(base, name)) };
+        let Some(job) = self.0.job() else { return Err(Error::new_resolving(base, name)) };
         match job.sources.resolve(Path::new(base), name) {
             Ok(Target::Sdk) => Ok(SDK_MODULE.to_owned()),
             Ok(Target::Builtin(missing)) => {
@@ -112,7 +124,7 @@ impl Loader for Modules {
             return builtins::declare(ctx, builtin)
                 .unwrap_or_else(|| Err(Error::new_loading(name)));
         }
-        let Some(job) = self.0.job.get() else { return Err(Error::new_loading(name)) };
+        let Some(job) = self.0.job() else { return Err(Error::new_loading(name)) };
         let path = Path::new(name);
         let declared = self.0.declared.borrow().get(path).copied();
         let declared = declared.unwrap_or_else(|| job.sources.declared(path));
@@ -120,6 +132,9 @@ impl Loader for Modules {
             Ok(loaded) => {
                 let why = match loaded.kind {
                     ModuleKind::EsModule => {
+                        self.0
+                            .awaits_at_top
+                            .set(self.0.awaits_at_top.get() || loaded.awaits_at_top);
                         if let Some(map) = &loaded.map {
                             self.0.maps.add(name, map);
                         }

@@ -48,10 +48,7 @@ impl Warm {
         std::thread::Builder::new()
             .name("kici-js".to_owned())
             .stack_size(thread::STACK)
-            .spawn(move || {
-                thread::run(ready, orders_rx);
-                let _ = gone_tx.send(()); // nobody may be waiting
-            })
+            .spawn(move || thread::run(ready, orders_rx, gone_tx))
             .map_err(|source| start_error("the thread could not be created", Some(source)))?;
         match ready_rx.await {
             Ok(Ok(())) => Ok(Warm { orders, gone }),
@@ -72,7 +69,7 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Waits until the thread is gone, for a bounded time. The session must have been ended.
+    /// Waits until the thread runs no more of the author's code, for a bounded time. The session must have been ended.
     pub(crate) async fn stop(mut self) {
         if tokio::time::timeout(STOP_PATIENCE, &mut self.gone).await.is_err() {
             tracing::warn!(

@@ -58,7 +58,7 @@ pub(crate) fn install(
         Func::from(move |ctx: Ctx<'_>, order: Object<'_>| {
             let order = order_of(&order)?;
             let file = order.file.clone();
-            let stop = || shelf.job.get().is_some_and(|job| job.session.has_ended());
+            let stop = || shelf.job().is_some_and(|job| job.session.has_ended());
             let finished = processes::run(order, stop);
             beat.beat();
             finished.map_err(|error| {

@@ -3,6 +3,7 @@
 //! One frame or timer at a time: microtasks run dry before the next, so the guest can tell which call it is
 //! working for (`__kiciHost.context`, see `docs/design/engine.md`).
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -41,7 +42,13 @@ pub(crate) struct Order {
 }
 
 /// The thread's main function.
-pub(crate) fn run(ready: oneshot::Sender<Result<(), String>>, orders: oneshot::Receiver<Order>) {
+///
+/// `gone` is told when no more code runs; freeing the memory goes on after that.
+pub(crate) fn run(
+    ready: oneshot::Sender<Result<(), String>>,
+    orders: oneshot::Receiver<Order>,
+    gone: oneshot::Sender<()>,
+) {
     directory::separate();
     let pulse = Pulse::new();
     let unparked = pulse.clone();
@@ -61,7 +68,9 @@ pub(crate) fn run(ready: oneshot::Sender<Result<(), String>>, orders: oneshot::R
             Ok(prepared) => {
                 let _ = ready.send(Ok(()));
                 if let Ok(order) = orders.await {
-                    prepared.serve(order, &pulse).await;
+                    let prepared = prepared.serve(order, &pulse).await;
+                    let _ = gone.send(()); // nobody may be waiting
+                    prepared.dismantle();
                 }
             }
             Err(what) => {
@@ -76,12 +85,15 @@ pub(crate) fn run(ready: oneshot::Sender<Result<(), String>>, orders: oneshot::R
 /// QuickJS with the SDK and the guest loaded.
 struct Prepared {
     context: AsyncContext,
-    runtime: AsyncRuntime,
     shelf: Rc<Shelf>,
     alarm: Rc<Alarm>,
     usage: Arc<Usage>,
     rejections: Rejections,
     completions: mpsc::Receiver<Completion>,
+    /// Whether the interrupt handler has stopped code. Such a runtime is not freed.
+    interrupted: Rc<Cell<bool>>,
+    /// After everything that lives in it.
+    _runtime: AsyncRuntime,
 }
 
 impl Prepared {
@@ -94,7 +106,8 @@ impl Prepared {
         runtime.set_max_stack_size(JS_STACK).await;
         runtime.set_gc_threshold(4 * 1024 * 1024).await;
         runtime.set_loader(Names(Rc::clone(&shelf)), Modules(Rc::clone(&shelf))).await;
-        runtime.set_interrupt_handler(Some(interrupt(&shelf, &usage, pulse))).await;
+        let interrupted = Rc::new(Cell::new(false));
+        runtime.set_interrupt_handler(Some(interrupt(&shelf, &usage, pulse, &interrupted))).await;
         runtime.set_host_promise_rejection_tracker(Some(rejections.tracker())).await;
         let context = AsyncContext::full(&runtime).await.map_err(fail)?;
         let alarm = Rc::new(Alarm::default());
@@ -105,17 +118,26 @@ impl Prepared {
             pulse: pulse.clone(),
         };
         let completions = load_guest(&context, parts).await?;
-        Ok(Self { context, runtime, shelf, alarm, usage, rejections, completions })
+        Ok(Self {
+            context,
+            shelf,
+            alarm,
+            usage,
+            rejections,
+            completions,
+            interrupted,
+            _runtime: runtime,
+        })
     }
 
-    async fn serve(mut self, order: Order, pulse: &Pulse) {
+    async fn serve(mut self, order: Order, pulse: &Pulse) -> Self {
         let Order { session, mut outbox, sources, env, entry, memory } = order;
         self.usage.set_limit(memory);
         if let Err(error) = directory::enter(sources.root()) {
             tracing::debug!("the embedded engine stays in the process's directory: {error}");
         }
         let job = Job { session: Arc::clone(&session), sources };
-        assert!(self.shelf.job.set(job).is_ok(), "a prepared engine serves one job");
+        self.shelf.set_job(Some(job));
         let (alarm, usage, rejections) =
             (Rc::clone(&self.alarm), Arc::clone(&self.usage), self.rejections.clone());
 
@@ -167,16 +189,21 @@ impl Prepared {
             .await;
         })
         .await;
-        self.dismantle().await;
+        self
     }
 
-    /// Frees the runtime. Values that native code still holds would otherwise outlive it.
-    async fn dismantle(self) {
+    /// Frees the runtime where QuickJS can.
+    ///
+    /// It aborts the process when it frees a module that still awaits at its top level, and who knows what it
+    /// does after it was interrupted in the middle. That memory is better lost: it is an exception, and most
+    /// engines live in a process that ends with their job.
+    fn dismantle(self) {
         drop(self.rejections.take());
+        self.shelf.set_job(None);
         self.usage.set_limit(usize::MAX);
-        let Self { context, runtime, .. } = self;
-        drop(context);
-        runtime.run_gc().await;
+        if self.interrupted.get() || self.usage.exceeded() || self.shelf.awaits_at_top.get() {
+            std::mem::forget(self);
+        }
     }
 }
 
@@ -202,17 +229,23 @@ fn interrupt(
     shelf: &Rc<Shelf>,
     usage: &Arc<Usage>,
     pulse: &Pulse,
+    interrupted: &Rc<Cell<bool>>,
 ) -> rquickjs::runtime::InterruptHandler {
     let (shelf, usage, pulse) = (Rc::clone(shelf), Arc::clone(usage), pulse.clone());
+    let interrupted = Rc::clone(interrupted);
     Box::new(move || {
-        let Some(job) = shelf.job.get() else { return false };
+        let Some(job) = shelf.job() else { return false };
         let session = &job.session;
         if usage.exceeded() {
             session.end(End::over_memory(usage.limit()));
         } else if pulse.busy() > session.allowance() {
             session.end_runaway(session.allowance());
         }
-        session.has_ended()
+        let stop = session.has_ended();
+        if stop {
+            interrupted.set(true);
+        }
+        stop
     })
 }
 

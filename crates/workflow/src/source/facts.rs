@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 
 use oxc::ast::ast::{
-    BindingPattern, ExportAllDeclaration, ExportFromDeclaration, Expression, IdentifierReference,
+    ArrowFunctionExpression, AwaitExpression, BindingPattern, ExportAllDeclaration,
+    ExportFromDeclaration, Expression, ForOfStatement, Function, IdentifierReference,
     ImportDeclaration, ImportDeclarationSpecifier, ImportExpression, Program, PropertyKey,
     Statement, StaticMemberExpression, UnaryExpression, UnaryOperator, VariableDeclaration,
     VariableDeclarator,
 };
 use oxc::ast_visit::{VisitMut, walk_mut};
-use oxc::semantic::{Scoping, SymbolId};
+use oxc::semantic::{ScopeFlags, Scoping, SymbolId};
 use oxc::span::GetSpan;
 
 /// An import of a module.
@@ -63,11 +64,14 @@ pub(crate) struct Facts {
     pub(crate) needs: Vec<Need>,
     /// Whether anything was taken out of the tree, so that the text has to be printed anew.
     pub(crate) changed: bool,
+    /// Whether it awaits outside of any function.
+    pub(crate) awaits_at_top: bool,
 }
 
 /// Collects the facts of a module and takes its import attributes out.
 pub(crate) fn collect<'a>(program: &mut Program<'a>, scoping: &Scoping) -> Facts {
-    let mut collector = Collector { scoping, bindings: HashMap::new(), facts: Facts::default() };
+    let mut collector =
+        Collector { scoping, bindings: HashMap::new(), facts: Facts::default(), depth: 0 };
     for statement in &program.body {
         if let Statement::ImportDeclaration(import) = statement {
             collector.declare(import);
@@ -82,6 +86,8 @@ struct Collector<'s> {
     /// Local names that stand for a whole module, and the import they come from.
     bindings: HashMap<SymbolId, usize>,
     facts: Facts,
+    /// How many functions are around the node.
+    depth: u32,
 }
 
 impl Collector<'_> {
@@ -173,6 +179,28 @@ impl<'a> VisitMut<'a> for Collector<'_> {
             }
         }
         walk_mut::walk_variable_declarator(self, declarator);
+    }
+
+    fn visit_function(&mut self, function: &mut Function<'a>, flags: ScopeFlags) {
+        self.depth += 1;
+        walk_mut::walk_function(self, function, flags);
+        self.depth -= 1;
+    }
+
+    fn visit_arrow_function_expression(&mut self, function: &mut ArrowFunctionExpression<'a>) {
+        self.depth += 1;
+        walk_mut::walk_arrow_function_expression(self, function);
+        self.depth -= 1;
+    }
+
+    fn visit_await_expression(&mut self, expression: &mut AwaitExpression<'a>) {
+        self.facts.awaits_at_top |= self.depth == 0;
+        walk_mut::walk_await_expression(self, expression);
+    }
+
+    fn visit_for_of_statement(&mut self, statement: &mut ForOfStatement<'a>) {
+        self.facts.awaits_at_top |= statement.r#await && self.depth == 0;
+        walk_mut::walk_for_of_statement(self, statement);
     }
 
     fn visit_unary_expression(&mut self, expression: &mut UnaryExpression<'a>) {

@@ -32,6 +32,8 @@ pub(crate) struct Loaded {
     pub(crate) map: Option<SourceMap<'static>>,
     pub(crate) imports: Vec<Import>,
     pub(crate) needs: Vec<Need>,
+    /// Whether it awaits outside of any function.
+    pub(crate) awaits_at_top: bool,
     /// The original text, for excerpts.
     pub(crate) text: Option<String>,
 }
@@ -119,8 +121,17 @@ impl Sources {
             _ => ModuleKind::EsModule,
         };
         // Packages test for globals in many ways; only the author's own words are taken at face value.
+        let awaits_at_top = facts.awaits_at_top;
         let needs = if in_node_modules(path) { Vec::new() } else { facts.needs };
-        Ok(Loaded { kind, code, map, imports: facts.imports, needs, text: Some(text) })
+        Ok(Loaded {
+            kind,
+            code,
+            map,
+            imports: facts.imports,
+            needs,
+            awaits_at_top,
+            text: Some(text),
+        })
     }
 
     /// Says why an import leads nowhere, with its place in the importer.
@@ -148,6 +159,7 @@ impl Loaded {
             map: None,
             imports: Vec::new(),
             needs: Vec::new(),
+            awaits_at_top: false,
             text: None,
         }
     }
