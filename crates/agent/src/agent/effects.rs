@@ -211,7 +211,11 @@ impl Agent {
             }
         }
         let code_text = code.map_or_else(String::new, |code| format!(" ({code})"));
-        tracing::warn!("connection closed{code_text}: {reason}");
+        if self.leaving.has_begun() {
+            tracing::info!("disconnected{code_text}");
+        } else {
+            tracing::warn!("connection closed{code_text}: {reason}");
+        }
         self.feed(Event::Closed { code, reason });
     }
 
