@@ -150,3 +150,49 @@ async fn the_smaller_modules() {
         assert_eq!(value, expected, "{kind}");
     }
 }
+
+#[tokio::test]
+async fn fetch_talks_to_a_server() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = server.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"ping") {
+                let mut chunk = [0; 1024];
+                match socket.read(&mut chunk).await.unwrap() {
+                    0 => break,
+                    read => request.extend_from_slice(&chunk[..read]),
+                }
+            }
+            let line =
+                String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
+            let body = serde_json::json!({ "line": line }).to_string();
+            let answer = format!(
+                "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\nx-extra: yes\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let repo = Repo::steps(
+        "",
+        &[&format!(
+            "async () => {{
+                const answer = await fetch('http://127.0.0.1:{port}/path?q=1', {{ method: 'POST', body: 'ping', headers: {{ 'X-Mine': '1' }} }});
+                const parsed = await answer.json();
+                let refused = '';
+                try {{ await fetch('http://127.0.0.1:1/'); }} catch (error) {{ refused = (error as Error).constructor.name; }}
+                return [answer.status, answer.ok, answer.headers.get('x-extra'), parsed.line, refused !== ''];
+            }}"
+        )],
+    );
+    for kind in BOTH {
+        let expected = json!([201, true, "yes", "POST /path?q=1 HTTP/1.1", true]);
+        assert_eq!(repo.run(kind).await.unwrap(), Some(expected), "{kind}");
+    }
+    serving.abort();
+}
