@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod route_table;
 mod runs;
 mod server;
 mod sources;
