@@ -1,14 +1,12 @@
 //! What engine and guest do together: locations, contexts, attribution, a prepared engine, another SDK.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{BOTH, Notes, Repo, Started, module};
 use kici_workflow::describe::{FnRef, JobEntry, StepEntry};
 use kici_workflow::engine::{CallKind, Engine, EngineKind, Host, LoadMode, SdkChoice, Warm};
 use serde_json::json;
-use support::{BOTH, Notes, Repo, Started, module};
 
 #[tokio::test]
 async fn locations_are_those_of_the_typescript() {

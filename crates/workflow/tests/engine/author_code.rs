@@ -1,12 +1,10 @@
 //! The same workflows on both engines: what author code can do, and what its author sees.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{BOTH, Repo, module};
 use kici_workflow::engine::{CallError, CallKind};
 use serde_json::json;
-use support::{BOTH, Repo, module};
 
 #[tokio::test]
 async fn a_step_returns_its_value() {

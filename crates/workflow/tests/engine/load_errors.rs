@@ -1,11 +1,9 @@
 //! Modules that do not load: each message names the place, what is wrong, and what to do.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{BOTH, Repo, module};
 use kici_workflow::engine::{EngineKind, LoadError};
-use support::{BOTH, Repo, module};
 
 /// The message, with the repository's path replaced.
 async fn failure(repo: &Repo, kind: EngineKind) -> (LoadError, String) {

@@ -1,9 +1,7 @@
 //! Node's own modules on both engines: the embedded ones behave like Node's.
 
-mod support;
-
+use crate::support::{BOTH, Repo};
 use serde_json::json;
-use support::{BOTH, Repo};
 
 #[tokio::test]
 async fn files_and_folders() {

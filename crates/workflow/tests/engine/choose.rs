@@ -1,12 +1,10 @@
 //! Which engine a workflow gets, and the reason that its log shows.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{Repo, module};
 use kici_workflow::engine::{ChooseError, EngineKind, SdkChoice, Wish, choose};
-use support::{Repo, module};
 
 /// The choice for a module with this preamble.
 fn chosen(preamble: &str, wish: Wish) -> (EngineKind, String) {
@@ -140,7 +138,7 @@ fn a_module_that_cannot_load_is_reported_as_it_is() {
 fn without_node_the_message_says_what_to_do() {
     let node_is_nowhere = |chosen: &str, path: &Path| {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "print_the_choice_for_a_worker", "--nocapture"])
+            .args(["--ignored", "--exact", "choose::print_the_choice_for_a_worker", "--nocapture"])
             .env("KICI_NODE", chosen)
             .env("PATH", path)
             .output()
