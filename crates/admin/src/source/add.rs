@@ -18,7 +18,7 @@ pub(crate) enum Add {
     /// Git repositories on the orchestrator's own disk.
     Local(Local),
     /// Anything that can post JSON or forms.
-    Generic(Generic),
+    Generic(Box<Generic>),
 }
 
 #[derive(Debug, Args)]
