@@ -34,8 +34,6 @@ pub(super) struct Stop {
 pub(super) struct Reconciled {
     /// Jobs that the connection holds now.
     pub(super) held: HashMap<Uuid, Held>,
-    /// Jobs that were taken over from before a restart of the orchestrator: their log may have a gap.
-    pub(super) adopted: Vec<(Uuid, i32)>,
     pub(super) stop: Vec<Stop>,
 }
 
@@ -107,9 +105,6 @@ async fn keep(
     };
     info!(job.id = %id, agent.id = agent, attempt, "job goes on with its agent");
     done.held.insert(id, Held { run: row.run_id, attempt, started: row.state != "queued" });
-    if row.owner != app.number || waits {
-        done.adopted.push((id, attempt));
-    }
     if let Some(stop) = &locked.stop {
         job_cancelling(conn, &[id], crate::runs::STOP_WITHIN).await?;
         let force = stop == "force";

@@ -40,6 +40,8 @@ pub(crate) struct Connected {
     /// Refused a job and has not said that it is free again.
     pub(super) paused: AtomicBool,
     pub(super) draining: AtomicBool,
+    /// Cancelled when a newer connection has its id.
+    pub(super) replaced: CancellationToken,
     /// Cancelled when its reader has taken its last frame.
     pub(super) done: CancellationToken,
 }
@@ -142,7 +144,7 @@ impl Agents {
         }
         let before = map.insert(agent.id.clone(), Arc::clone(agent));
         if let Some(before) = &before {
-            before.close(Close::new(CloseCode::GoingAway, Close::REPLACED));
+            before.replaced.cancel();
         }
         Entry::In { before }
     }

@@ -47,7 +47,10 @@ const HARD_LIMIT: usize = 2 * MAX_MESSAGE;
 /// How long a message may take to leave.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long the other side may take to answer a close, and how long a replaced connection is read out.
+/// A connection that is about to be closed is read until nothing came for this long …
+const READ_OUT: Duration = Duration::from_millis(100);
+
+/// … and for no longer than this. Also how long the other side may take to answer the close.
 const CLOSE_WITHIN: Duration = Duration::from_millis(1000);
 
 /// `GET /ws`. What is not an upgrade is not found.
@@ -83,6 +86,7 @@ async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
         closing,
         stream,
         agent: None,
+        replaced: CancellationToken::new(),
         done: CancellationToken::new(),
     };
     reader.run().await;
@@ -135,6 +139,8 @@ struct Reader {
     closing: CancellationToken,
     stream: SplitStream<WebSocket>,
     agent: Option<Arc<Connected>>,
+    /// A newer connection has the agent's id.
+    replaced: CancellationToken,
     done: CancellationToken,
 }
 
@@ -159,11 +165,9 @@ impl Reader {
             };
             let next = tokio::select! {
                 next = timeout(limit, self.stream.next()) => next,
-                () = self.closing.cancelled() => return self.read_out().await,
-                () = app.stop.cancelled() => {
-                    self.close(Close::new(CloseCode::GoingAway, Close::SERVER_SHUTTING_DOWN)).await;
-                    return self.read_out().await;
-                }
+                () = self.closing.cancelled() => return,
+                () = self.replaced.cancelled() => return self.leave(Close::REPLACED).await,
+                () = app.stop.cancelled() => return self.leave(Close::SERVER_SHUTTING_DOWN).await,
             };
             let text = match next {
                 Err(_) => {
@@ -278,6 +282,7 @@ impl Reader {
             ready: false.into(),
             paused: false.into(),
             draining: false.into(),
+            replaced: self.replaced.clone(),
             done: self.done.clone(),
         });
         if let Some(again) = &again {
@@ -298,10 +303,10 @@ impl Reader {
             }
             self.app.facts.flush().await;
             reconciled = self.compare(&agent.id, &register).await?;
+            for (job, held) in &reconciled.held {
+                self.app.logs.adopted(&self.app, *job, held.attempt).await;
+            }
             self.link().on_registered(std::mem::take(&mut reconciled.held));
-        }
-        for (job, attempt) in &reconciled.adopted {
-            self.app.logs.adopted(&self.app, *job, *attempt).await;
         }
         self.send(ToAgent::RegisterAck(RegisterAck {
             agent_id: register.agent_id,
@@ -381,19 +386,19 @@ impl Reader {
         let _ = timeout(CLOSE_WITHIN, rest).await;
     }
 
-    /// After a close that is not the agent's fault: what it had sent before still counts.
-    async fn read_out(&mut self) {
-        while let Ok(Some(Ok(message))) = timeout(CLOSE_WITHIN, self.stream.next()).await {
-            match message {
-                Message::Text(text) => {
-                    if self.take(text.as_str()).await.is_break() {
-                        return;
-                    }
-                }
-                Message::Close(_) => return,
-                _ => {}
+    /// Ends a connection that has done nothing wrong. What the agent has sent so far still counts, so it is read
+    /// before the close: afterwards the library drops everything.
+    async fn leave(&mut self, reason: &str) {
+        let until = Instant::now() + CLOSE_WITHIN;
+        while Instant::now() < until {
+            let Ok(Some(Ok(message))) = timeout(READ_OUT, self.stream.next()).await else { break };
+            if let Message::Text(text) = message
+                && let ControlFlow::Break(close) = self.take(text.as_str()).await
+            {
+                return self.hang_up(close).await;
             }
         }
+        self.hang_up(Close::new(CloseCode::GoingAway, reason)).await;
     }
 
     fn agent_id(&self) -> String {

@@ -104,7 +104,8 @@ impl Logs {
         }
     }
 
-    /// A job went on with its agent after a restart: its numbering goes on, and the gap is marked.
+    /// A job goes on with its agent. When it was logged by another process before, its numbering goes on from
+    /// storage, and the possible gap is marked.
     pub(crate) async fn adopted(&self, app: &App, job: Uuid, attempt: i32) {
         let entry = self.job(job);
         let mut buffer = entry.buffer.lock().await;

@@ -46,7 +46,12 @@ impl FakeAgent {
     }
 
     /// Connects and registers with these jobs in flight.
-    pub(crate) async fn back(port: u16, id: &str, labels: &[&str], holding: &[&Dispatched]) -> FakeAgent {
+    pub(crate) async fn back(
+        port: u16,
+        id: &str,
+        labels: &[&str],
+        holding: &[&Dispatched],
+    ) -> FakeAgent {
         let mut agent = FakeAgent::connect(port, id).await;
         agent.register(labels, holding).await;
         let ack = agent.next().await;
@@ -76,7 +81,8 @@ impl FakeAgent {
     /// The next message, or the close frame's code and reason.
     pub(crate) async fn hear(&mut self) -> Result<Value, (u16, String)> {
         loop {
-            let frame = timeout(LIMIT, self.socket.next()).await.expect("the orchestrator says something");
+            let frame =
+                timeout(LIMIT, self.socket.next()).await.expect("the orchestrator says something");
             match frame {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(Some(frame)))) => {

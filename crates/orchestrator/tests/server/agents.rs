@@ -14,7 +14,10 @@ async fn a_bad_token_is_refused_for_good() {
     let mut agent = FakeAgent::connect(env.port(), "a").await;
     let token = format!("kat_{}", "0".repeat(64));
     agent.say(json!({"type": "auth.request", "token": token, "protocolVersion": 1})).await;
-    assert_eq!(agent.next().await, json!({"type": "auth.failure", "reason": "Invalid or expired token"}));
+    assert_eq!(
+        agent.next().await,
+        json!({"type": "auth.failure", "reason": "Invalid or expired token"})
+    );
     assert_eq!(agent.closed().await, (4010, "Authentication failed".into()));
 }
 
@@ -41,7 +44,8 @@ async fn a_token_lets_in_and_its_withdrawal_throws_out() {
     assert_eq!(agent.next().await["type"], "register.ack");
     let id = made["id"].as_str().unwrap();
     let revoke = env.client.delete(env.url(&format!("/api/v1/agent-tokens/{id}")));
-    let revoked = revoke.bearer_auth("bootstrap-token-of-the-tests-0123456789").send().await.unwrap();
+    let revoked =
+        revoke.bearer_auth("bootstrap-token-of-the-tests-0123456789").send().await.unwrap();
     assert!(revoked.status().is_success());
     assert_eq!(agent.next().await, json!({"type": "auth.failure", "reason": "Token revoked"}));
     assert_eq!(agent.closed().await, (4010, "Token revoked".into()));
@@ -129,7 +133,10 @@ async fn a_job_that_is_not_acknowledged_goes_elsewhere_and_its_agent_is_closed()
     env.push("d1", &sha).await;
     let lost = deaf.take().await;
     let cancel = deaf.next().await;
-    assert_eq!((&cancel["type"], &cancel["reason"]), (&json!("job.cancel"), &json!("dispatch ack timeout")));
+    assert_eq!(
+        (&cancel["type"], &cancel["reason"]),
+        (&json!("job.cancel"), &json!("dispatch ack timeout"))
+    );
     assert_eq!(deaf.closed().await, (4031, "dispatch ack timeout".into()));
     let job = good.run("a", "success", json!({})).await;
     assert_eq!(job.job, lost.job);
@@ -195,7 +202,8 @@ async fn a_tainted_agent_only_takes_what_asks_for_it() {
     agent.next().await;
     agent.register(&["linux", "gpu"], &[]).await;
     agent.next().await;
-    let both = json!({"runsOn": [{"kind": "exact", "value": "linux"}, {"kind": "exact", "value": "gpu"}]});
+    let both =
+        json!({"runsOn": [{"kind": "exact", "value": "linux"}, {"kind": "exact", "value": "gpu"}]});
     let sha = env.commit_jobs(json!([job("plain", json!({})), job("gpu", both)]));
     env.push("d1", &sha).await;
     agent.run("gpu", "success", json!({})).await;

@@ -67,7 +67,13 @@ async fn bad_configuration_ends_the_start_with_all_problems() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
-    for words in ["did you mean KICI_QUEUE_MAX_DEPTH?", "databaseUrl", "platformUrl", "platformToken", "secrets.key"] {
+    for words in [
+        "did you mean KICI_QUEUE_MAX_DEPTH?",
+        "databaseUrl",
+        "platformUrl",
+        "platformToken",
+        "secrets.key",
+    ] {
         assert!(text.contains(words), "{words} is missing in {text}");
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Env {
 /// A migrated database; the first one prepares a template for the others.
 pub(crate) async fn database() -> TestDb {
     TestDb::migrated(async |url: &str| -> Result<(), StoreError> {
-        let store = Store::connect(url, Connect { max_connections: 2, ..Connect::default() }).await?;
+        let store =
+            Store::connect(url, Connect { max_connections: 2, ..Connect::default() }).await?;
         store.migrate().await?;
         store.close().await;
         Ok(())
@@ -73,7 +74,10 @@ impl Env {
             data: TempDir::new().unwrap(),
             client: Client::new(),
             server: None,
-            extra: extra.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            extra: extra
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
             source: String::new(),
             port: 0,
         };
@@ -151,9 +155,14 @@ impl Env {
 
     /// Delivers a push of a commit.
     pub(crate) async fn push(&self, delivery: &str, sha: &str) -> Response {
+        self.push_of(".", delivery, sha).await
+    }
+
+    /// The same for a named repository.
+    pub(crate) async fn push_of(&self, repo: &str, delivery: &str, sha: &str) -> Response {
         let body = json!({
             "ref": "refs/heads/main", "after": sha,
-            "repository": {"full_name": ".", "default_branch": "main"},
+            "repository": {"full_name": repo, "default_branch": "main"},
         });
         self.client
             .post(self.url(&format!("/webhook/acme/generic/{}", self.source)))
@@ -167,7 +176,10 @@ impl Env {
 
     /// All runs, oldest first.
     pub(crate) async fn runs(&self) -> Vec<Value> {
-        let mut runs = self.admin_get("/api/v1/admin/runs?limit=100").await["runs"].as_array().unwrap().clone();
+        let mut runs = self.admin_get("/api/v1/admin/runs?limit=100").await["runs"]
+            .as_array()
+            .unwrap()
+            .clone();
         runs.reverse();
         runs
     }
@@ -186,7 +198,8 @@ impl Env {
 
     /// The jobs of a run with their steps.
     pub(crate) async fn jobs(&self, run: &Value) -> Vec<Value> {
-        let path = format!("/api/v1/admin/runs/{}/jobs?includeSteps=true", run["runId"].as_str().unwrap());
+        let path =
+            format!("/api/v1/admin/runs/{}/jobs?includeSteps=true", run["runId"].as_str().unwrap());
         self.admin_get(&path).await["jobs"].as_array().unwrap().clone()
     }
 
@@ -195,7 +208,8 @@ impl Env {
         let runs = self.runs().await;
         let Some(run) = runs.first() else { return Vec::new() };
         let shown = |job: &Value| {
-            let name = format!("{} {}", job["jobName"].as_str().unwrap(), job["status"].as_str().unwrap());
+            let name =
+                format!("{} {}", job["jobName"].as_str().unwrap(), job["status"].as_str().unwrap());
             match job["errorMessage"].as_str() {
                 Some(error) => format!("{name} ({error})"),
                 None => name,

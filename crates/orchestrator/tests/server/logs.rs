@@ -12,7 +12,8 @@ async fn sixty_thousand_lines_are_all_there_in_order() {
     env.push("d1", &sha).await;
     let job = agent.take().await;
     agent.start(&job).await;
-    let lines: Vec<String> = (0..60_000).map(|number| format!("{number:06} {}", "x".repeat(72))).collect();
+    let lines: Vec<String> =
+        (0..60_000).map(|number| format!("{number:06} {}", "x".repeat(72))).collect();
     for chunk in lines.chunks(50) {
         let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
         agent.log(&job, &chunk).await;
@@ -31,7 +32,8 @@ async fn a_repeated_message_is_stored_once_and_late_lines_are_kept() {
     env.push("d1", &sha).await;
     let job = agent.take().await;
     agent.start(&job).await;
-    let message = json!({"messageId": "the-same", "stepIndex": 0, "lines": ["one", "two\u{0}\ttab"]});
+    let message =
+        json!({"messageId": "the-same", "stepIndex": 0, "lines": ["one", "two\u{0}\ttab"]});
     for _ in 0..3 {
         agent.about("log.chunk", &job, message.clone()).await;
     }

@@ -72,7 +72,10 @@ async fn a_cancelled_run_starts_nothing_any_more() {
     let cancel = format!("/api/v1/admin/runs/{}/cancel", run["runId"].as_str().unwrap());
     let answer = env.admin_post(&cancel, &json!({})).await;
     assert_eq!(answer.status(), 200);
-    assert_eq!(answer.json::<Value>().await.unwrap(), json!({"status": "cancelling", "cancelledJobs": 3}));
+    assert_eq!(
+        answer.json::<Value>().await.unwrap(),
+        json!({"status": "cancelling", "cancelledJobs": 3})
+    );
     let order = agent.next().await;
     assert_eq!((&order["type"], &order["jobId"]), (&json!("job.cancel"), &json!(long.job)));
     assert!(order.get("force").is_none());
@@ -90,20 +93,25 @@ async fn a_cancelled_run_starts_nothing_any_more() {
 #[tokio::test]
 async fn a_run_that_waits_for_an_agent_says_so_and_is_cancelled_at_once() {
     let env = Env::start().await;
-    let gpu = json!({"runsOn": [{"kind": "exact", "value": "linux"}, {"kind": "exact", "value": "gpu"}]});
+    let gpu =
+        json!({"runsOn": [{"kind": "exact", "value": "linux"}, {"kind": "exact", "value": "gpu"}]});
     let sha = env.commit_jobs(json!([job("train", gpu)]));
     let _agent = env.agent("a1", &["linux"]).await;
     env.push("d1", &sha).await;
     let run = env.run_is("pending").await;
     kici_testkit::wait_until(crate::env::LIMIT, "a reason", async || {
         let jobs = env.jobs(&run).await;
-        let text = jobs[0].to_string();
-        if text.contains("no connected agent offers `gpu`") { Ok(()) } else { Err(text) }
+        let reason = &jobs[0]["waitReason"];
+        let wanted = json!({"kind": "no_matching_agent", "labels": ["gpu"]});
+        if *reason == wanted { Ok(()) } else { Err(jobs[0].to_string()) }
     })
     .await;
     let cancel = format!("/api/v1/admin/runs/{}/cancel", run["runId"].as_str().unwrap());
     let answer = env.admin_post(&cancel, &json!({})).await;
-    assert_eq!(answer.json::<Value>().await.unwrap(), json!({"status": "cancelled", "cancelledJobs": 1}));
+    assert_eq!(
+        answer.json::<Value>().await.unwrap(),
+        json!({"status": "cancelled", "cancelledJobs": 1})
+    );
     env.run_is("cancelled").await;
 }
 

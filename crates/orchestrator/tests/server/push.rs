@@ -9,7 +9,10 @@ use crate::env::{Env, job};
 async fn a_push_becomes_a_run() {
     let env = Env::start().await;
     let sha = env.commit_jobs(json!([
-        job("build", json!({"env": {"A": "1"}, "timeout": 60000, "gracePeriod": 5, "checkout": false})),
+        job(
+            "build",
+            json!({"env": {"A": "1"}, "timeout": 60000, "gracePeriod": 5, "checkout": false})
+        ),
         job("test", json!({"needs": ["build"]})),
     ]));
     let response = env.push("d1", &sha).await;
@@ -27,7 +30,10 @@ async fn a_push_becomes_a_run() {
     assert_eq!(config["event"]["targetBranch"], "main");
     assert_eq!(config["event"]["payload"]["after"], sha);
     assert_eq!(config["jobEnv"], json!({"A": "1"}));
-    assert_eq!((&config["timeout"], &config["gracePeriod"], &config["checkout"]), (&json!(60000), &json!(5), &json!(false)));
+    assert_eq!(
+        (&config["timeout"], &config["gracePeriod"], &config["checkout"]),
+        (&json!(60000), &json!(5), &json!(false))
+    );
     agent.start(&build).await;
     let run = env.run_is("running").await;
     assert_eq!(run["ref"], "main");
@@ -60,7 +66,8 @@ async fn a_failed_step_is_the_reason_that_everybody_sees() {
     let a = agent.take().await;
     agent.start(&a).await;
     agent.step(&a, "failed", json!({"error": {"message": "no such file", "exitCode": 2}})).await;
-    let results = json!({"stepResults": [{"name": "s", "status": "failed", "error": "no such file"}]});
+    let results =
+        json!({"stepResults": [{"name": "s", "status": "failed", "error": "no such file"}]});
     agent.end(&a, "failed", results).await;
     let run = env.run_is("failed").await;
     assert_eq!(run["failureReason"], "Failed jobs: a");
@@ -73,7 +80,10 @@ async fn a_failed_step_is_the_reason_that_everybody_sees() {
 async fn a_matrix_runs_as_children_and_is_seen_as_one() {
     let env = Env::start().await;
     let sha = env.commit_jobs(json!([
-        job("m", json!({"matrix": {"_type": "static", "values": {"os": ["lin", "mac"], "node": ["18"]}}})),
+        job(
+            "m",
+            json!({"matrix": {"_type": "static", "values": {"os": ["lin", "mac"], "node": ["18"]}}})
+        ),
         job("fin", json!({"needs": ["m"]})),
     ]));
     env.push("d1", &sha).await;
@@ -81,7 +91,10 @@ async fn a_matrix_runs_as_children_and_is_seen_as_one() {
     let first = agent.run("m (18, lin)", "success", json!({"outputs": {"s": {"v": 1}}})).await;
     let config = &first.message["jobConfig"];
     assert_eq!(config["matrixValues"], json!({"node": "18", "os": "lin"}));
-    assert_eq!((&config["baseJobName"], &config["fanoutIndex"], &config["fanoutTotal"]), (&json!("m"), &json!(0), &json!(2)));
+    assert_eq!(
+        (&config["baseJobName"], &config["fanoutIndex"], &config["fanoutTotal"]),
+        (&json!("m"), &json!(0), &json!(2))
+    );
     agent.run("m (18, mac)", "success", json!({"outputs": {"s": {"v": 2}}})).await;
     let fin = agent.run("fin", "success", json!({})).await;
     assert_eq!(
@@ -109,7 +122,10 @@ async fn computed_values_are_evaluated_and_a_wrong_one_fails_its_job() {
     assert_eq!(a.message["jobConfig"]["jobEnv"], json!({"BRANCH": "main"}));
     env.run_is("failed").await;
     let shown = env.shown().await;
-    assert!(shown[1].contains("environment of job 'b'") && shown[1].contains("expected a string"), "{shown:?}");
+    assert!(
+        shown[1].contains("environment of job 'b'") && shown[1].contains("expected a string"),
+        "{shown:?}"
+    );
     assert!(shown[2].contains("env of job 'c'") && shown[2].contains("100 ms"), "{shown:?}");
 }
 
