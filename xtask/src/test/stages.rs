@@ -29,7 +29,7 @@ pub(super) fn clippy() -> Result<Outcome> {
 }
 
 pub(super) fn build() -> Result<Outcome> {
-    passes(cargo().args(["build", "--workspace"]))
+    passes(cargo().args(["build", "--workspace", "--bins"]))
 }
 
 pub(super) fn deny() -> Result<Outcome> {
