@@ -133,6 +133,8 @@ pub struct LockedRun {
     pub failure_reason: Option<String>,
     /// Jobs that have not ended.
     pub open_jobs: i32,
+    /// Since it was made.
+    pub age_ms: i64,
 }
 
 /// Locks runs, always in the order of their ids, so that two decisions about the same runs never wait for each
@@ -140,7 +142,9 @@ pub struct LockedRun {
 pub async fn run_lock(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<LockedRun>, StoreError> {
     sqlx::query_as!(
         LockedRun,
-        "SELECT id, state, stop, failure_reason, open_jobs FROM run WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        r#"SELECT id, state, stop, failure_reason, open_jobs,
+                  (extract(epoch FROM now() - created_at) * 1000)::int8 AS "age_ms!"
+             FROM run WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"#,
         ids,
     )
     .fetch_all(conn)

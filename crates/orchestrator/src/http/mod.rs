@@ -13,7 +13,7 @@ use axum::Router;
 
 pub use crate::access::Permission;
 use crate::app::App;
-pub(crate) use request::{Failure, RequestId};
+pub(crate) use request::Failure;
 pub(crate) use routes::Routes;
 pub use routes::{Access, RouteEntry};
 pub use serve::{Server, Start, StartError};

@@ -19,10 +19,6 @@ const BODY_LIMIT: usize = 25 * 1024 * 1024;
 /// A longer id of a client is replaced.
 const LONGEST_ID: usize = 128;
 
-/// The request's id: the client's, else a new one. Also in the response as `x-request-id`.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
-
 /// Put into a response that hides why it is a 500; the log gets it, with the request's id.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure(pub(crate) String);
@@ -36,7 +32,7 @@ pub(super) fn around(router: Router, app: App) -> Router {
         .layer(from_fn(move |request, next| one(app.clone(), request, next)))
 }
 
-async fn one(app: App, mut request: Request, next: Next) -> Response {
+async fn one(app: App, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request
         .headers()
@@ -46,7 +42,6 @@ async fn one(app: App, mut request: Request, next: Next) -> Response {
             !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic())
         })
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     // Declared too large: answer before reading, whether or not the handler would read the body.

@@ -65,14 +65,6 @@ impl Routes {
         self.add(Method::POST, path, access, on(MethodFilter::POST, handler))
     }
 
-    pub(crate) fn put<H, T>(self, path: &str, access: Access, handler: H) -> Routes
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        self.add(Method::PUT, path, access, on(MethodFilter::PUT, handler))
-    }
-
     pub(crate) fn patch<H, T>(self, path: &str, access: Access, handler: H) -> Routes
     where
         H: Handler<T, App>,

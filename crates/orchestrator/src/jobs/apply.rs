@@ -174,8 +174,10 @@ pub(crate) fn announce(app: &App, settled: &Settled) {
         info!(job.id = %job, state = %state, "job ended: {state}");
         app.logs.job_ended(*job);
     }
-    for (run, state) in &settled.runs {
-        info!(run.id = %run, state = %state, "run ended: {state}");
-        app.metrics.runs(state.as_str(), 1);
+    for run in &settled.runs {
+        info!(run.id = %run.id, state = %run.state, duration_ms = run.took.as_millis() as u64,
+              "run ended: {}", run.state);
+        app.metrics.runs(run.state.as_str(), 1);
+        app.metrics.run_took(run.took);
     }
 }

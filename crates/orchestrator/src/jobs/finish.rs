@@ -5,6 +5,7 @@
 //! not on how many jobs end.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use kici_model::graph::Accepts;
 use kici_model::state::{EndReason, JobState, ReasonChange, RunState, derive_run};
@@ -54,7 +55,16 @@ pub(crate) struct Settled {
     /// Jobs that became ready.
     pub(crate) ready: u64,
     /// Runs that ended.
-    pub(crate) runs: Vec<(Uuid, RunState)>,
+    pub(crate) runs: Vec<EndedRun>,
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedRun {
+    pub(crate) id: Uuid,
+    pub(crate) state: RunState,
+    /// From its making to its end.
+    pub(crate) took: Duration,
 }
 
 /// Ends jobs. What is stale (ended already, or another attempt) changes nothing. Runs in `also` are settled too,
@@ -191,7 +201,7 @@ async fn settle_runs(
     conn: &mut PgConnection,
     locked: &[LockedRun],
     ended: &HashMap<Uuid, i32>,
-) -> Result<Vec<(Uuid, RunState)>, StoreError> {
+) -> Result<Vec<EndedRun>, StoreError> {
     let is_over = |run: &&LockedRun| {
         run.open_jobs == ended.get(&run.id).copied().unwrap_or(0)
             && state_of_run(run).is_ok_and(|s| !s.is_final())
@@ -224,7 +234,8 @@ async fn settle_runs(
                     ReasonChange::Clear => change.failure_reason = None,
                     ReasonChange::Set(reason) => change.failure_reason = Some(reason),
                 }
-                runs.push((run.id, derived.state));
+                let took = Duration::from_millis(u64::try_from(run.age_ms).unwrap_or(0));
+                runs.push(EndedRun { id: run.id, state: derived.state, took });
             }
         } else if count == 0 {
             continue;

@@ -23,7 +23,7 @@ use crate::logging::Chain;
 use buffer::{JobBuffer, Sealed};
 use storage::Storage;
 
-pub(crate) use read::{LogError, LogLine, LogPage, read};
+pub(crate) use read::{LogLine, read};
 
 /// A job's lines are stored when there are this many bytes of them …
 const SEAL_BYTES: usize = 1024 * 1024;

@@ -103,8 +103,7 @@ async fn stored(
 
 /// Adds those lines of an extent that come next.
 fn take(page: &mut LogPage, first_line: i64, bytes: &[u8], limit: usize) {
-    let mut number = first_line;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+    for (number, line) in (first_line..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
         if page.lines.len() >= limit {
             return;
         }
@@ -112,11 +111,9 @@ fn take(page: &mut LogPage, first_line: i64, bytes: &[u8], limit: usize) {
         if number >= page.next {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
             let (timestamp, text) = line.split_once('\t').unwrap_or(("0", &line));
-            page.lines
-                .push(LogLine { timestamp: timestamp.parse().unwrap_or(0), text: text.to_owned() });
+            page.lines.push(LogLine { timestamp: timestamp.parse().unwrap_or(0), text: text.to_owned() });
             page.next = number + 1;
         }
-        number += 1;
     }
 }
 

@@ -11,7 +11,7 @@ mod inline;
 mod plan;
 mod stamp;
 
-pub(crate) use cancel::{CancelError, Cancelled, STOP_WITHIN, cancel};
+pub(crate) use cancel::{CancelError, STOP_WITHIN, cancel};
 pub(crate) use content::SelectorBody;
 pub(crate) use create::{NewRun, StoredContents, create};
 pub(crate) use plan::WorkflowPlan;

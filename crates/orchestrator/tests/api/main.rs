@@ -1,4 +1,5 @@
 //! The HTTP surface as its users see it: a real orchestrator on a real database, over real sockets.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests themselves")]
 
 mod access;
 mod bad_input;
