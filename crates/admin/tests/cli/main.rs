@@ -1,4 +1,5 @@
 //! The command line as operators use it: the real program against a real orchestrator.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests themselves")]
 
 mod agents_and_tokens;
 mod hooks;

@@ -44,15 +44,10 @@ fn a_run_is_shown_with_why_it_waits() {
     assert!(list.contains(&run) && list.contains("Showing 1 of 1"), "{list}");
 
     let waits = "no connected agent offers `linux`";
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    let shown = loop {
+    let shown = world.wait("the reason", || {
         let shown = world.ok(&["runs", "show", &run]);
-        if shown.contains(waits) {
-            break shown;
-        }
-        assert!(std::time::Instant::now() < until, "{shown}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    };
+        if shown.contains(waits) { Ok(shown) } else { Err(shown) }
+    });
     assert!(shown.contains("Workflow:") && shown.contains("build"), "{shown}");
     let jobs = world.json(&["runs", "jobs", &run]);
     assert_eq!(jobs["jobs"][0]["waitReason"]["kind"], "no_matching_agent");

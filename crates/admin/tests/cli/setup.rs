@@ -2,15 +2,20 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kici_orchestrator::{Config, Server, Start};
 use kici_store::{Connect, Store};
 use kici_testkit::pg::TestDb;
+use kici_testkit::wait_until;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The token of every orchestrator here.
 pub(crate) const OWNER: &str = "the-owner-of-this-test";
 
 /// A running orchestrator. Tests are plain functions, as they wait for programs.
@@ -92,16 +97,16 @@ impl World {
 
     /// The runs, once there are this many.
     pub(crate) fn runs(&self, count: usize) -> Vec<Value> {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
+        self.wait(&format!("{count} runs"), || {
             let list = self.json(&["runs", "list"]);
-            let runs = list["runs"].as_array().unwrap().clone();
-            if runs.len() == count {
-                return runs;
-            }
-            assert!(Instant::now() < until, "waited for {count} runs, there are {runs:?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            let runs = list["runs"].as_array().unwrap();
+            if runs.len() == count { Ok(runs.clone()) } else { Err(list.to_string()) }
+        })
+    }
+
+    /// Looks until it gets what it waits for.
+    pub(crate) fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+        self.runtime.block_on(wait_until(LIMIT, what, async || look()))
     }
 }
 
