@@ -16,7 +16,14 @@ use clap::{Parser, Subcommand};
 #[command(name = "kici", version, arg_required_else_help = true, subcommand_required = true)]
 struct Cli {
     /// Work in this folder instead of the current one.
-    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    #[arg(
+        short = 'C',
+        long = "directory",
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
     directory: PathBuf,
     #[command(subcommand)]
     command: Command,

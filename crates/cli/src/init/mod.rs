@@ -75,8 +75,7 @@ fn put(path: &Path, content: &str, owner: Owner) -> anyhow::Result<Done> {
     let folder = path.parent().expect("every file lies in the project");
     std::fs::create_dir_all(folder)
         .with_context(|| format!("could not make the folder {}", folder.display()))?;
-    std::fs::write(path, content)
-        .with_context(|| format!("could not write {}", path.display()))?;
+    std::fs::write(path, content).with_context(|| format!("could not write {}", path.display()))?;
     Ok(done)
 }
 

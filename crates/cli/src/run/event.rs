@@ -29,18 +29,20 @@ fn from_file(file: &Path) -> anyhow::Result<Event> {
         );
     };
     object.entry("targetBranch").or_insert_with(|| json!("main"));
-    serde_json::from_value(value)
-        .with_context(|| format!("the event file {} does not have an event's fields", file.display()))
+    serde_json::from_value(value).with_context(|| {
+        format!("the event file {} does not have an event's fields", file.display())
+    })
 }
 
 fn push(project: &Project) -> Event {
-    let branch = git(project, &["symbolic-ref", "--short", "HEAD"]).unwrap_or_else(|| "main".to_owned());
+    let branch =
+        git(project, &["symbolic-ref", "--short", "HEAD"]).unwrap_or_else(|| "main".to_owned());
     let sha = git(project, &["rev-parse", "HEAD"]).unwrap_or_else(|| "0".repeat(40));
     let before = git(project, &["rev-parse", "HEAD~1"]).unwrap_or_else(|| "0".repeat(40));
-    let name = project.root.file_name().map_or_else(
-        || "local".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
+    let name = project
+        .root
+        .file_name()
+        .map_or_else(|| "local".to_owned(), |name| name.to_string_lossy().into_owned());
     let changed = git(project, &["diff", "--name-only", "HEAD~1", "HEAD"]);
     Event {
         kind: "push".to_owned(),

@@ -38,7 +38,13 @@ impl Output {
     }
 
     /// A job ended.
-    pub(super) fn job_ended(&self, job: &str, status: JobStatus, duration_ms: u64, error: Option<&str>) {
+    pub(super) fn job_ended(
+        &self,
+        job: &str,
+        status: JobStatus,
+        duration_ms: u64,
+        error: Option<&str>,
+    ) {
         let (code, word) = match status {
             JobStatus::Success => ("32", "succeeded"),
             JobStatus::Failed => ("31", "failed"),
@@ -75,7 +81,10 @@ impl Output {
                 let mut text = self.paint(code, &format!("{mark} {name}"));
                 text.push_str(&format!(" {}", duration(*duration_ms)));
                 if let Some(error) = error {
-                    text.push_str(&format!("  {}", error.message.lines().next().unwrap_or_default()));
+                    text.push_str(&format!(
+                        "  {}",
+                        error.message.lines().next().unwrap_or_default()
+                    ));
                 }
                 self.line(job, &text);
             }

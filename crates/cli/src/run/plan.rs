@@ -52,7 +52,10 @@ impl<'a> Plan<'a> {
         let mut jobs = Vec::new();
         for job in wanted {
             let expanded = expand(job)?;
-            children.insert(job.name.clone(), expanded.iter().map(|child| child.name.clone()).collect());
+            children.insert(
+                job.name.clone(),
+                expanded.iter().map(|child| child.name.clone()).collect(),
+            );
             jobs.extend(expanded);
         }
         for planned in &mut jobs {
@@ -88,7 +91,11 @@ impl<'a> Plan<'a> {
     /// Final states of the jobs that this one needs, by expanded name.
     pub(super) fn upstream_statuses(&self, index: usize) -> BTreeMap<String, String> {
         let edges = self.jobs[index].edges.iter();
-        edges.filter_map(|edge| Some((edge.upstream.clone(), self.states.get(&edge.upstream)?.to_string()))).collect()
+        edges
+            .filter_map(|edge| {
+                Some((edge.upstream.clone(), self.states.get(&edge.upstream)?.to_string()))
+            })
+            .collect()
     }
 
     /// Outputs of the jobs that this one needs, by the name that the author needs them under.
@@ -101,8 +108,10 @@ impl<'a> Plan<'a> {
     }
 
     fn outputs_of(&self, base: &str) -> Value {
-        let children: Vec<&Planned<'_>> = self.jobs.iter().filter(|planned| planned.job.name == base).collect();
-        let outputs = |planned: &Planned<'_>| self.outputs.get(&planned.name).cloned().unwrap_or_default();
+        let children: Vec<&Planned<'_>> =
+            self.jobs.iter().filter(|planned| planned.job.name == base).collect();
+        let outputs =
+            |planned: &Planned<'_>| self.outputs.get(&planned.name).cloned().unwrap_or_default();
         let child = |planned: &&Planned<'_>| {
             let combination = planned.combination.as_ref()?;
             let status = self.states.get(&planned.name).copied()?;
@@ -117,7 +126,9 @@ impl<'a> Plan<'a> {
     /// Names and states of all jobs that did not end well.
     pub(super) fn failed(&self) -> Vec<&str> {
         let bad = |planned: &&Planned<'_>| {
-            self.states.get(&planned.name).is_some_and(|state| state.is_failure() || *state == JobState::Cancelled)
+            self.states
+                .get(&planned.name)
+                .is_some_and(|state| state.is_failure() || *state == JobState::Cancelled)
         };
         self.jobs.iter().filter(bad).map(|planned| planned.name.as_str()).collect()
     }
@@ -161,7 +172,13 @@ fn with_upstreams(jobs: &[&StaticJob], only: &str) -> anyhow::Result<Vec<String>
 }
 
 fn expand(job: &StaticJob) -> anyhow::Result<Vec<Planned<'_>>> {
-    let planned = |name: String, combination, fanout| Planned { name, job, combination, fanout, edges: Vec::new() };
+    let planned = |name: String, combination, fanout| Planned {
+        name,
+        job,
+        combination,
+        fanout,
+        edges: Vec::new(),
+    };
     match &job.matrix {
         None => Ok(vec![planned(job.name.clone(), None, None)]),
         Some(Matrix::Dynamic { .. }) => bail!(
@@ -217,7 +234,11 @@ mod tests {
             match plan.next() {
                 Next::Run(index) => {
                     let name = plan.jobs[index].name.clone();
-                    let state = if bad.contains(&name.as_str()) { JobState::Failed } else { JobState::Success };
+                    let state = if bad.contains(&name.as_str()) {
+                        JobState::Failed
+                    } else {
+                        JobState::Success
+                    };
                     plan.ended(index, state, None);
                     story.push(format!("{name} {state}"));
                 }

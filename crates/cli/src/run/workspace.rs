@@ -92,9 +92,11 @@ fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<(
     let entries = std::fs::read_dir(&folder)
         .with_context(|| format!("could not read the folder {}", folder.display()))?;
     for entry in entries {
-        let entry = entry.with_context(|| format!("could not read the folder {}", folder.display()))?;
+        let entry =
+            entry.with_context(|| format!("could not read the folder {}", folder.display()))?;
         let path = below.join(entry.file_name());
-        let kind = entry.file_type().with_context(|| format!("could not look at {}", path.display()))?;
+        let kind =
+            entry.file_type().with_context(|| format!("could not look at {}", path.display()))?;
         if kind.is_dir() {
             if entry.file_name() != "node_modules" {
                 walk(root, &path, found)?;
@@ -112,7 +114,11 @@ mod tests {
 
     fn git(dir: &Path, args: &[&str]) -> String {
         let output = Command::new("git").arg("-C").arg(dir).args(args).output().unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "git {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
