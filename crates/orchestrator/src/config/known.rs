@@ -142,6 +142,7 @@ const SIBLINGS: &[&str] = &[
     "SCALER_PENDING_DISPATCH_TIMEOUT",
     "JS_ENGINE",
     "SDK",
+    "NODE",
 ];
 
 /// Whole families that are allowed.
@@ -180,42 +181,12 @@ fn starts_with_any(text: &str, prefixes: &[&str]) -> bool {
 }
 
 fn line((name, rest): (&str, &str)) -> String {
-    let closest = KNOWN.iter().map(|known| (distance(rest, known), known)).min();
+    let closest = KNOWN.iter().map(|known| (strsim::levenshtein(rest, known), known)).min();
     match closest {
         // A third of the letters wrong is no longer a slip of the pen.
         Some((edits, known)) if edits <= (rest.len() / 3).max(1) => {
             format!("{name} (did you mean KICI_{known}?)")
         }
         _ => format!("{name} (no close match in the schema)"),
-    }
-}
-
-/// Edit distance (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn edits_are_counted() {
-        for (a, b, want) in
-            [("", "", 0), ("abc", "", 3), ("PORT", "PROT", 2), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(distance(a, b), want, "{a} {b}");
-        }
     }
 }

@@ -111,7 +111,8 @@ fn take(page: &mut LogPage, first_line: i64, bytes: &[u8], limit: usize) {
         if number >= page.next {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
             let (timestamp, text) = line.split_once('\t').unwrap_or(("0", &line));
-            page.lines.push(LogLine { timestamp: timestamp.parse().unwrap_or(0), text: text.to_owned() });
+            page.lines
+                .push(LogLine { timestamp: timestamp.parse().unwrap_or(0), text: text.to_owned() });
             page.next = number + 1;
         }
     }

@@ -110,6 +110,10 @@ pub(crate) async fn cancel(
     }
     let never_sent = waiting.len()
         - open.iter().filter(|job| job.state == "queued" && job.agent_id.is_some()).count();
-    let state = settled.runs.iter().find(|ended| ended.id == run).map_or(RunState::Cancelling, |ended| ended.state);
+    let state = settled
+        .runs
+        .iter()
+        .find(|ended| ended.id == run)
+        .map_or(RunState::Cancelling, |ended| ended.state);
     Ok(Cancelled { state, jobs: told + never_sent })
 }
