@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Postgres, Transaction};
+use sqlx::{Connection as _, Postgres, Transaction};
 
 use crate::{StoreError, Time};
 
@@ -17,6 +17,9 @@ fn migrator() -> Migrator {
     migrator.set_ignore_missing(true);
     migrator
 }
+
+/// A connection that was idle for this long is tried before it is used.
+const RESTED: Duration = Duration::from_millis(200);
 
 /// The database, as a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,6 +66,16 @@ impl Store {
             .max_connections(how.max_connections)
             .acquire_timeout(how.wait)
             .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    // One that was just in use is fine; asking each time would cost a round trip for each statement.
+                    if meta.idle_for < RESTED {
+                        Ok(true)
+                    } else {
+                        Ok(connection.ping().await.is_ok())
+                    }
+                })
+            })
             .connect_with(options.clone())
             .await
             .map_err(|source| StoreError::Connect { place, source })?;
@@ -76,7 +89,14 @@ impl Store {
 
     /// Begins a transaction; dropping it rolls back.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.pool.begin().await.map_err(StoreError::in_call("begin"))
+        // After a restart of the server every pooled connection is dead; nothing has been done on one yet.
+        let mut spares = self.pool.size();
+        loop {
+            match self.pool.begin().await {
+                Err(sqlx::Error::Io(_)) if spares > 0 => spares -= 1,
+                begun => return begun.map_err(StoreError::in_call("begin")),
+            }
+        }
     }
 
     /// Commits a transaction that [`Store::begin`] began.

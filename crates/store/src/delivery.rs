@@ -78,6 +78,8 @@ pub struct Claimed {
 /// What became of an id that was already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
+    /// It is this very row: an earlier try to insert it was committed although its answer was lost.
+    Inserted,
     /// It is a duplicate.
     Duplicate,
     /// It had failed; it is due again.
@@ -158,6 +160,7 @@ pub async fn delivery_known(
     conn: &mut PgConnection,
     org: &str,
     delivery: &str,
+    row_id: Uuid,
 ) -> Result<Known, StoreError> {
     let row = sqlx::query!(
         r#"SELECT id, state, dedup_until < now() AS "expired!" FROM delivery
@@ -169,6 +172,9 @@ pub async fn delivery_known(
     .await
     .map_err(StoreError::in_call("delivery_known"))?;
     let Some(row) = row else { return Ok(Known::Expired) };
+    if row.id == row_id {
+        return Ok(Known::Inserted);
+    }
     if row.state == "failed" {
         sqlx::query!(
             "UPDATE delivery SET state = 'received', due_at = now(), owner = 0, attempts = 0, error_message = NULL

@@ -48,6 +48,14 @@ impl TestDb {
         &self.name
     }
 
+    /// Cuts every connection to it, as a restart of PostgreSQL would.
+    pub async fn cut_connections(&self) {
+        let mut connection = connect(&self.server).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+        execute(&mut connection, format!("{cut}'{}'", self.name)).await;
+        close(connection).await;
+    }
+
     async fn copy_of(template: &str) -> Self {
         let server = shared::server_url().await;
         let name = format!("t_{}", Uuid::new_v4().simple());

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kici_store::delivery::{Claimed, DeliveryRow, Known, delivery_insert, delivery_known};
 use kici_store::{Store, StoreError, Time};
@@ -24,8 +24,11 @@ pub(super) struct Waiting {
 /// At most this many deliveries share a commit.
 const GROUP: usize = 256;
 
-/// How often a group is tried when the database has a passing trouble.
-const TRIES: u32 = 3;
+/// How long a group is tried when the database has a passing trouble: senders give up after some ten seconds.
+const TRY_FOR: Duration = Duration::from_secs(5);
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Records a delivery and returns after its commit. The same id within its window is a duplicate.
 pub(crate) async fn accept(app: &App, delivery: NewDelivery) -> Result<Accepted, AcceptError> {
@@ -120,12 +123,11 @@ enum Written {
 }
 
 async fn write(store: &Store, rows: &[DeliveryRow]) -> Result<Vec<Written>, StoreError> {
-    let mut tries = 0;
+    let until = Instant::now() + TRY_FOR;
     loop {
-        tries += 1;
         match write_once(store, rows).await {
-            Err(error) if error.is_transient() && tries < TRIES => {
-                tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+            Err(error) if error.is_transient() && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await
             }
             done => return done,
         }
@@ -149,7 +151,8 @@ async fn write_once(store: &Store, rows: &[DeliveryRow]) -> Result<Vec<Written>,
 /// The slow way, for an id that was there: it may have failed, or be out of its window.
 async fn known(store: &Store, row: &DeliveryRow) -> Result<Written, StoreError> {
     let mut tx = store.begin().await?;
-    let written = match delivery_known(&mut tx, &row.org_id, &row.delivery_id).await? {
+    let written = match delivery_known(&mut tx, &row.org_id, &row.delivery_id, row.id).await? {
+        Known::Inserted => Written::New,
         Known::Duplicate => Written::Duplicate,
         Known::Requeued => Written::Requeued,
         Known::Expired => {

@@ -1,7 +1,7 @@
 //! Writes what a batch of deliveries became: all runs, jobs and edges, and the deliveries themselves, in one
 //! transaction. A delivery that cannot be written is found and tried alone, so that it does not sink its batch.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kici_store::delivery::{Settled, delivery_retry, delivery_settle};
 use kici_store::run::run_of_delivery;
@@ -17,6 +17,12 @@ use crate::runs::{NewRun, create};
 /// Error texts in the log of deliveries are bounded.
 const LONGEST_ERROR: usize = 4096;
 
+/// How long a batch is tried when the database has a passing trouble.
+const TRY_FOR: Duration = Duration::from_secs(20);
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
 pub(super) async fn settle(app: &App, batch: Vec<Processed>) {
     let mut outcomes = Vec::with_capacity(batch.len());
     for processed in batch {
@@ -29,15 +35,31 @@ pub(super) async fn settle(app: &App, batch: Vec<Processed>) {
         return;
     }
     let refs: Vec<&Outcome> = outcomes.iter().map(|(_, outcome)| outcome).collect();
-    let Err(error) = write(app, &refs).await else { return };
+    let Err(error) = persist(app, &refs).await else { return };
     if let [(delivery, _)] = outcomes.as_slice() {
         return failed(app, delivery, unwritten(&error)).await;
     }
     warn!(error = %Chain(&error), deliveries = outcomes.len(),
           "a batch of deliveries could not be written, writing them one by one");
     for (delivery, outcome) in &outcomes {
-        if let Err(error) = write(app, &[outcome]).await {
+        if let Err(error) = persist(app, &[outcome]).await {
             failed(app, delivery, unwritten(&error)).await;
+        }
+    }
+}
+
+/// One transaction, tried again while the database has a passing trouble: whoever waits for the lease to end waits
+/// for a minute.
+async fn persist(app: &App, outcomes: &[&Outcome]) -> Result<(), StoreError> {
+    let until = Instant::now() + TRY_FOR;
+    loop {
+        match write(app, outcomes).await {
+            Err(error)
+                if error.is_transient() && Instant::now() < until && !app.stop.is_cancelled() =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
         }
     }
 }

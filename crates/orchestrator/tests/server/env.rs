@@ -143,6 +143,17 @@ impl Env {
         response.json().await.unwrap()
     }
 
+    /// After a cut: waits until the API finds no dead connection any more.
+    pub(crate) async fn settle_down(&self) {
+        let mut good = 0;
+        wait_until(LIMIT, "answers without an error", async || {
+            let get = self.client.get(self.url("/api/v1/admin/runs")).bearer_auth(ADMIN);
+            good = if get.send().await.unwrap().status() == StatusCode::OK { good + 1 } else { 0 };
+            if good > 20 { Ok(()) } else { Err(good) }
+        })
+        .await;
+    }
+
     /// Commits a lock file with one workflow `ci` for pushes.
     pub(crate) fn commit_jobs(&self, jobs: Value) -> String {
         self.commit_lock(&lock(jobs).to_string())

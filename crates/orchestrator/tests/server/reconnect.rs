@@ -119,3 +119,27 @@ async fn a_second_connection_takes_the_place_of_the_first() {
     second.run("a", "success", json!({})).await;
     env.run_is("success").await;
 }
+
+#[tokio::test]
+async fn a_database_that_goes_away_for_a_moment_loses_nothing() {
+    let env = Env::start().await;
+    let sha = env.commit_jobs(json!([job("a", json!({})), job("b", json!({"needs": ["a"]}))]));
+    let mut agent = env.agent("a", &["linux"]).await;
+    env.push("d1", &sha).await;
+    let job = agent.take().await;
+    agent.start(&job).await;
+    env.db.cut_connections().await;
+    agent.log(&job, &["while it was away"]).await;
+    agent.end(&job, "success", json!({"outputs": {"s": {"v": 1}}})).await;
+    env.db.cut_connections().await;
+    let b = agent.run("b", "success", json!({})).await;
+    assert_eq!(b.message["upstreamJobOutputs"], json!({"a": {"s": {"v": 1}}}));
+    env.db.cut_connections().await;
+    assert_eq!(env.push("d2", &sha).await.status(), 202);
+    agent.run("a", "success", json!({})).await;
+    env.settle_down().await;
+    let run = env.runs().await.remove(0);
+    assert_eq!(run["status"], "success");
+    let jobs = env.jobs(&run).await;
+    assert_eq!(env.log(&run, &jobs[0], 0).await, ["while it was away"]);
+}
