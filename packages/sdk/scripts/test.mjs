@@ -17,9 +17,15 @@ if (!existsSync(join(root, 'dist/guest.js'))) {
 const out = join(root, '.test');
 rmSync(out, { recursive: true, force: true });
 const tests = readdirSync(join(root, 'test')).filter((name) => name.endsWith('.test.ts'));
-const fixtures = readdirSync(join(root, 'test/fixtures'), { recursive: true }).filter((name) =>
-  /[\\/]workflows[\\/].*\.ts$/.test(name),
-);
+// The projects whose lock files the model is tested with.
+const projects = join(root, '../../crates/model/tests/fixtures/lockfiles');
+const fixtures = readdirSync(projects).flatMap((project) => {
+  const workflows = join(projects, project, '.kici/workflows');
+  return readdirSync(workflows).map((name) => ({
+    in: join(workflows, name),
+    out: join(project, 'workflows', name.replace(/\.ts$/, '')),
+  }));
+});
 const common = {
   // Without the paths of tsconfig.json: `@kici-dev/sdk` is the bundle.
   tsconfigRaw: {},
@@ -41,9 +47,8 @@ await Promise.all([
   }),
   build({
     ...common,
-    entryPoints: fixtures.map((name) => `test/fixtures/${name}`),
+    entryPoints: fixtures,
     outdir: join(out, 'fixtures'),
-    outbase: 'test/fixtures',
     packages: 'external',
   }),
 ]);

@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+const fixtures = join(packageRoot, '../../crates/model/tests/fixtures/lockfiles');
 
 test('the guide and the fixtures type-check against sdk.d.ts alone', () => {
   const guide = readFileSync(join(packageRoot, '../../docs/author/sdk.md'), 'utf8');
@@ -20,7 +21,9 @@ test('the guide and the fixtures type-check against sdk.d.ts alone', () => {
     const write = (name: string, text: string): void => writeFileSync(join(project, name), text);
     mkdirSync(join(project, 'sdk'));
     cpSync(join(packageRoot, 'dist/sdk.d.ts'), join(project, 'sdk/index.d.ts'));
-    cpSync(join(packageRoot, 'test/fixtures'), join(project, 'fixtures'), { recursive: true });
+    for (const name of readdirSync(fixtures)) {
+      cpSync(join(fixtures, name, '.kici'), join(project, 'fixtures', name), { recursive: true });
+    }
     examples.forEach((code, index) => write(`example-${index}.ts`, code));
     write('package.json', '{"type":"module"}');
     // One fixture reads process.env on purpose.
