@@ -44,27 +44,28 @@ pub(super) fn measure(metrics: &mut Metrics) -> Result<()> {
     metrics.progress(&format!("memory after {SETTLE:?} of rest"));
     let mut agent = installation.start_agent("idle", &token)?;
     rest(&mut agent, SETTLE)?;
-    metrics.add("orchestrator_rss_mb", rss_mb(installation.orchestrator_pid())?, "MB");
-    metrics.add("agent_rss_mb", rss_mb(agent.pid())?, "MB");
+    let orchestrator = memory_mb(installation.orchestrator_pid(), "Rss:")?;
+    metrics.add("orchestrator_rss_mb", orchestrator, "MB");
+    metrics.add("agent_rss_mb", memory_mb(agent.pid(), "Rss:")?, "MB");
+    // The agent may keep a started job process waiting. Pages that both share count once here.
+    let mut tree = memory_mb(agent.pid(), "Pss:")?;
+    for child in children(agent.pid()) {
+        tree += memory_mb(child, "Pss:")?;
+    }
+    metrics.add("agent_with_children_pss_mb", tree, "MB");
     drop(agent);
     drop(installation);
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
-/// Resident memory of a process and its children (an agent may keep a warm job process).
-fn rss_mb(pid: i32) -> Result<f64> {
-    let mut sum = 0.0;
-    for pid in std::iter::once(pid).chain(children(pid)) {
-        let path = format!("/proc/{pid}/smaps_rollup");
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
-        let line = text.lines().find(|line| line.starts_with("Rss:")).context("no Rss line")?;
-        let kib: f64 =
-            line.split_whitespace().nth(1).context("no number in the Rss line")?.parse()?;
-        sum += kib * 1024.0 / 1_000_000.0;
-    }
-    Ok(sum)
+/// One line of what the kernel says about a process's memory, e.g. `Rss:`.
+fn memory_mb(pid: i32, name: &str) -> Result<f64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kib.with_context(|| format!("{path} has no {name}"))? * 1024.0 / 1_000_000.0)
 }
 
 fn children(pid: i32) -> Vec<i32> {

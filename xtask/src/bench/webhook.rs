@@ -149,6 +149,6 @@ fn wait_for_runs(installation: &Installation, wanted: u64) -> Result<()> {
                 "{wanted} deliveries were accepted, but only {runs} runs exist {BACKLOG:?} later"
             );
         }
-        std::thread::park_timeout(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(100));
     }
 }

@@ -11,7 +11,8 @@ use super::CLIENTS;
 const SECONDS: u32 = 8;
 
 const DATABASE: &str = "pgbench";
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS inserted (id bigserial PRIMARY KEY, payload text)";
+const TABLE: &str = "SET client_min_messages = warning; \
+    CREATE TABLE IF NOT EXISTS inserted (id bigserial PRIMARY KEY, payload text)";
 const SCRIPT: &str = "INSERT INTO inserted (payload) VALUES (repeat('x', 200));\n";
 
 /// Transactions per second.
