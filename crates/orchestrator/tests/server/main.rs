@@ -6,6 +6,7 @@ mod agents;
 mod crash;
 mod deliveries;
 mod env;
+mod http;
 mod logs;
 mod needs;
 mod push;
