@@ -11,6 +11,7 @@ mod time;
 
 pub mod admin_token;
 pub mod agent_token;
+pub mod claim;
 pub mod definition;
 pub mod delivery;
 pub mod delivery_log;

@@ -1,6 +1,6 @@
 //! Agents: their sockets, what they hold, and who is connected.
 //!
-//! `socket` is the edge (one task reads, one writes), `link` decides what a message means and owns no socket,
+//! `socket` and `reader` are the edge (one task writes, one reads), `link` decides what a message means and owns no socket,
 //! `gates` says who may register, `register` compares what an agent holds with the table, `outcome` turns reports
 //! into facts, `registry` knows the connected agents for `dispatch`.
 
@@ -8,6 +8,7 @@ mod answers;
 mod gates;
 mod link;
 mod outcome;
+mod reader;
 mod register;
 mod registry;
 mod socket;

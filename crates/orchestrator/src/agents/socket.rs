@@ -1,41 +1,30 @@
-//! The edge of an agent's connection: one task reads, one writes.
+//! The edge of an agent's connection: one task reads ([`super::reader`]), one writes, and what follows when it ends.
 //!
-//! Frames are handled strictly one after the other. While a report waits for the database, the socket is not
-//! read, and so the agent is slowed down instead of anything being dropped. Orders (dispatch, cancel, pings) have
-//! their own way out and do not wait for reports.
+//! Orders (dispatch, cancel, pings) have their own way out and do not wait for reports.
 
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt as _, StreamExt as _};
-use kici_model::labels::AgentLabels;
-use kici_protocol::agent::limits::{
-    AUTH_TIMEOUT, MAX_MESSAGE, PING_INTERVAL, PING_TIMEOUT, REGISTER_TIMEOUT,
-};
-use kici_protocol::agent::{Close, CloseCode, Register, RegisterAck, ToAgent};
-use kici_store::job::job_now;
+use kici_protocol::agent::limits::{MAX_MESSAGE, PING_INTERVAL};
+use kici_store::StoreError;
 use kici_store::lease::job_agent_lost;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::link::{Effect, Link};
-use super::register::{Reconciled, reconcile};
-use super::registry::{Connected, Entry, ORDERS, Order};
-use crate::access::agent_token_verify;
+use super::link::Link;
+use super::reader::{CLOSE_WITHIN, Reader};
+use super::registry::{Connected, ORDERS, Order};
 use crate::app::App;
-use crate::jobs::Fact;
 use crate::logging::Chain;
 
 /// Memory of an idle connection; larger messages get more while they last.
@@ -47,11 +36,8 @@ const HARD_LIMIT: usize = 2 * MAX_MESSAGE;
 /// How long a message may take to leave.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
 
-/// A connection that is about to be closed is read until nothing came for this long …
-const READ_OUT: Duration = Duration::from_millis(100);
-
-/// … and for no longer than this. Also how long the other side may take to answer the close.
-const CLOSE_WITHIN: Duration = Duration::from_millis(1000);
+/// The pause between two tries to record that an agent is gone.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// `GET /ws`. What is not an upgrade is not found.
 pub(super) async fn upgrade(
@@ -130,286 +116,6 @@ async fn write(
     closing.cancel();
 }
 
-struct Reader {
-    app: App,
-    connection: Uuid,
-    link: Arc<Mutex<Link>>,
-    orders: mpsc::Sender<Order>,
-    /// The writer has sent a close, or cannot write any more.
-    closing: CancellationToken,
-    stream: SplitStream<WebSocket>,
-    agent: Option<Arc<Connected>>,
-    /// A newer connection has the agent's id.
-    replaced: CancellationToken,
-    done: CancellationToken,
-}
-
-impl Reader {
-    async fn run(&mut self) {
-        let app = self.app.clone();
-        let opened = Instant::now();
-        let mut authenticated = None;
-        loop {
-            let limit = {
-                let link = self.link();
-                match link.on_silence() {
-                    None => PING_TIMEOUT,
-                    Some(_) if link.is_waiting_for_auth() => {
-                        AUTH_TIMEOUT.saturating_sub(opened.elapsed())
-                    }
-                    Some(_) => {
-                        let since = *authenticated.get_or_insert_with(Instant::now);
-                        REGISTER_TIMEOUT.saturating_sub(since.elapsed())
-                    }
-                }
-            };
-            let next = tokio::select! {
-                next = timeout(limit, self.stream.next()) => next,
-                () = self.closing.cancelled() => return,
-                () = self.replaced.cancelled() => return self.leave(Close::REPLACED).await,
-                () = app.stop.cancelled() => return self.leave(Close::SERVER_SHUTTING_DOWN).await,
-            };
-            let text = match next {
-                Err(_) => {
-                    let close = self.link().on_silence();
-                    let close = close.unwrap_or_else(|| {
-                        Close::new(CloseCode::HeartbeatTimeout, Close::HEARTBEAT_TIMEOUT)
-                    });
-                    return self.hang_up(close).await;
-                }
-                Ok(None | Some(Err(_)) | Some(Ok(Message::Close(_)))) => return,
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
-                Ok(Some(Ok(Message::Binary(_)))) => {
-                    return self
-                        .hang_up(Close::new(CloseCode::Protocol, Close::MALFORMED_JSON))
-                        .await;
-                }
-                Ok(Some(Ok(Message::Text(text)))) => text,
-            };
-            if let ControlFlow::Break(close) = self.take(text.as_str()).await {
-                return self.hang_up(close).await;
-            }
-        }
-    }
-
-    /// Handles one frame to its end.
-    async fn take(&mut self, text: &str) -> ControlFlow<Close> {
-        if text.len() > MAX_MESSAGE {
-            return ControlFlow::Break(Close::new(CloseCode::Protocol, Close::MESSAGE_TOO_LARGE));
-        }
-        let mut effects = self.link().on_text(text);
-        effects.reverse();
-        while let Some(effect) = effects.pop() {
-            match self.perform(effect).await {
-                Ok(Some(more)) => effects.extend(more.into_iter().rev()),
-                Ok(None) => {}
-                Err(close) => return ControlFlow::Break(close),
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    async fn perform(&mut self, effect: Effect) -> Result<Option<Vec<Effect>>, Close> {
-        match effect {
-            Effect::Send(message) => self.send(message).await,
-            Effect::Close(close) => return Err(close),
-            Effect::Verify(token) => {
-                let verified = agent_token_verify(&self.app.store, token.expose()).await;
-                let identity = verified.map_err(|error| {
-                    warn!(error = %Chain(&error), "could not check an agent's token");
-                    Close::new(CloseCode::Internal, "could not check the token")
-                })?;
-                return Ok(Some(self.link().on_verified(identity)));
-            }
-            Effect::Register(register) => self.register(*register).await?,
-            Effect::Report(mut fact) => {
-                if let Fact::Refused { agent, .. } = &mut fact {
-                    agent.clone_from(&self.agent_id());
-                }
-                if let Fact::Step(step) = &fact {
-                    self.app.metrics.step(&step.state);
-                }
-                self.app.facts.report(fact).await;
-            }
-            Effect::Log { job, attempt, chunk, late } => {
-                self.app.metrics.log_chunk();
-                self.app.logs.append(&self.app, job, attempt, chunk, late).await;
-            }
-            Effect::End(end) => {
-                let rows = self.app.logs.seal(&self.app, end.job).await;
-                if !rows.is_empty() {
-                    self.app.facts.report(Fact::Logged(rows)).await;
-                }
-                self.app.facts.report(Fact::Ended(end)).await;
-            }
-            Effect::Load { active, draining } => {
-                if let Some(agent) = &self.agent {
-                    agent.draining.fetch_or(draining, Ordering::Relaxed);
-                    if usize::try_from(active).is_ok_and(|active| active < agent.max) {
-                        agent.paused.store(false, Ordering::Relaxed);
-                    }
-                    self.app.dispatch.wake();
-                }
-            }
-            Effect::Pause { draining } => {
-                if let Some(agent) = &self.agent {
-                    agent.paused.store(true, Ordering::Relaxed);
-                    agent.draining.fetch_or(draining, Ordering::Relaxed);
-                }
-            }
-            Effect::Foreign { job, kind } => self.foreign(job, kind).await?,
-            Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
-        }
-        Ok(None)
-    }
-
-    async fn register(&mut self, register: Register) -> Result<(), Close> {
-        let identity = self.link().identity().cloned();
-        let again = self.agent.take();
-        let agent = Arc::new(Connected {
-            id: register.agent_id.clone(),
-            labels: AgentLabels {
-                labels: register.labels.iter().cloned().collect(),
-                mandatory: identity
-                    .iter()
-                    .flat_map(|identity| identity.mandatory.iter().cloned())
-                    .collect(),
-            },
-            max: usize::try_from(register.max_concurrency.unwrap_or(1)).unwrap_or(1),
-            token: identity.as_ref().map(|identity| identity.token),
-            link: Arc::clone(&self.link),
-            orders: self.orders.clone(),
-            ready: false.into(),
-            paused: false.into(),
-            draining: false.into(),
-            replaced: self.replaced.clone(),
-            done: self.done.clone(),
-        });
-        if let Some(again) = &again {
-            // The same connection under new labels, perhaps under another id: the old entry must not stay.
-            self.app.agents.leave(again);
-        }
-        let before = match self.app.agents.enter(&agent) {
-            Entry::Taken => return Err(Close::new(CloseCode::Protocol, Close::AGENT_ID_TAKEN)),
-            Entry::In { before } => before,
-        };
-        self.agent = Some(Arc::clone(&agent));
-        self.app.agents.registered(self.connection);
-        let mut reconciled = Reconciled::default();
-        if again.is_none() {
-            // What the connection before this one still had to say comes first.
-            if let Some(before) = before {
-                let _ = timeout(2 * CLOSE_WITHIN, before.done.cancelled()).await;
-            }
-            self.app.facts.flush().await;
-            reconciled = self.compare(&agent.id, &register).await?;
-            for (job, held) in &reconciled.held {
-                self.app.logs.adopted(&self.app, *job, held.attempt).await;
-            }
-            self.link().on_registered(std::mem::take(&mut reconciled.held));
-        }
-        self.send(ToAgent::RegisterAck(RegisterAck {
-            agent_id: register.agent_id,
-            labels: register.labels,
-            scaler_managed: identity.is_some_and(|identity| identity.bound_to.is_some()),
-            pending_dispatch: false,
-            features: vec![RegisterAck::NO_RATE_LIMIT.into(), RegisterAck::RECONCILED.into()],
-        }))
-        .await;
-        for stop in reconciled.stop {
-            agent.cancel(stop.run, stop.job, stop.reason, stop.force);
-        }
-        info!(agent.id = %agent.id, version = register.version.as_deref().unwrap_or("unknown"),
-              in_flight = register.in_flight_jobs.len(), "agent {} registered", agent.id);
-        agent.ready.store(true, Ordering::Release);
-        self.app.dispatch.wake();
-        Ok(())
-    }
-
-    async fn compare(&self, agent: &str, register: &Register) -> Result<Reconciled, Close> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match reconcile(&self.app, agent, &register.in_flight_jobs).await {
-                Ok(reconciled) => return Ok(reconciled),
-                Err(error) if error.is_transient() && tries < 5 => {
-                    tokio::time::sleep(Duration::from_millis(100 << tries)).await;
-                }
-                Err(error) => {
-                    warn!(agent.id = agent, error = %Chain(&error), "could not compare an agent's jobs");
-                    return Err(Close::new(
-                        CloseCode::Internal,
-                        "could not compare the agent's jobs",
-                    ));
-                }
-            }
-        }
-    }
-
-    /// A job that this connection does not hold. One that was given to this agent before is only late.
-    async fn foreign(&mut self, job: Uuid, kind: &'static str) -> Result<(), Close> {
-        let agent = self.agent_id();
-        let known = match self.app.store.connection().await {
-            Ok(mut conn) => job_now(&mut conn, &[job]).await,
-            Err(error) => Err(error),
-        };
-        match known {
-            Ok(rows) if rows.iter().any(|row| row.agent_id.as_deref() == Some(agent.as_str())) => {
-                debug!(agent.id = %agent, job.id = %job, kind, "late message about a job ignored");
-            }
-            Ok(_) => {
-                warn!(agent.id = %agent, job.id = %job, kind, "message about a job that is not the agent's ignored");
-                if let Some(close) = self.link().on_foreign(Instant::now()) {
-                    return Err(close);
-                }
-            }
-            Err(error) => warn!(error = %Chain(&error), job.id = %job, "could not look up a job"),
-        }
-        Ok(())
-    }
-
-    async fn send(&self, message: ToAgent) {
-        // The writer is gone when this fails, and the reader ends with its next look.
-        let _ = self.orders.send(Order::Send(Box::new(message))).await;
-    }
-
-    async fn close(&self, close: Close) {
-        let _ = self.orders.send(Order::Close(close)).await;
-    }
-
-    /// Closes and waits for the other side, so that the close frame is not lost with unread data.
-    async fn hang_up(&mut self, close: Close) {
-        let agent = self.agent_id();
-        info!(agent.id = %agent, code = close.code as u16, reason = %close.reason, "closing an agent's connection");
-        self.close(close).await;
-        let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
-        let _ = timeout(CLOSE_WITHIN, rest).await;
-    }
-
-    /// Ends a connection that has done nothing wrong. What the agent has sent so far still counts, so it is read
-    /// before the close: afterwards the library drops everything.
-    async fn leave(&mut self, reason: &str) {
-        let until = Instant::now() + CLOSE_WITHIN;
-        while Instant::now() < until {
-            let Ok(Some(Ok(message))) = timeout(READ_OUT, self.stream.next()).await else { break };
-            if let Message::Text(text) = message
-                && let ControlFlow::Break(close) = self.take(text.as_str()).await
-            {
-                return self.hang_up(close).await;
-            }
-        }
-        self.hang_up(Close::new(CloseCode::GoingAway, reason)).await;
-    }
-
-    fn agent_id(&self) -> String {
-        self.agent.as_ref().map(|agent| agent.id.clone()).unwrap_or_default()
-    }
-
-    fn link(&self) -> std::sync::MutexGuard<'_, Link> {
-        self.link.lock().expect("the link does not panic")
-    }
-}
-
 /// The jobs of an agent that is gone wait for it, unless a newer connection has them already.
 async fn disconnected(app: &App, agent: &Arc<Connected>) {
     if !app.agents.leave(agent) {
@@ -421,16 +127,23 @@ async fn disconnected(app: &App, agent: &Arc<Connected>) {
         return;
     }
     app.facts.flush().await;
-    let lost = async {
+    let lost = async || -> Result<u64, StoreError> {
         let mut conn = app.store.connection().await?;
         job_agent_lost(&mut conn, &agent.id, app.number, app.config.agents.recovery_window()).await
     };
-    match lost.await {
-        Ok(0) => {}
-        Ok(jobs) => info!(agent.id = %agent.id, jobs, "jobs wait for their agent to come back"),
-        // The reconciler sees a job whose agent is not connected.
-        Err(error) => {
-            warn!(agent.id = %agent.id, error = %Chain(&error), "could not record that an agent is gone")
+    loop {
+        match lost().await {
+            Ok(0) => return,
+            Ok(jobs) => {
+                return info!(agent.id = %agent.id, jobs, "jobs wait for their agent to come back");
+            }
+            // Unless the agent is back, which has settled its jobs.
+            Err(error) if error.is_transient() && app.agents.get(&agent.id).is_none() => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => {
+                return warn!(agent.id = %agent.id, error = %Chain(&error), "could not record that an agent is gone");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kici_model::lock::RunsOnPick;
-use kici_store::lease::{Claim, Waiting, job_candidates, job_claim, waiting_selectors};
+use kici_store::claim::{Claim, Waiting, job_candidates, job_claim, waiting_selectors};
 use kici_store::{Store, StoreError};
 use uuid::Uuid;
 

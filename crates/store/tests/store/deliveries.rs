@@ -53,7 +53,7 @@ async fn one_of_many_copies_goes_in_and_a_group_keeps_its_others() {
     let inserted =
         delivery_insert(&mut conn, &[first.clone(), copy.clone(), other.clone()]).await.unwrap();
     assert_eq!(inserted, [first.id, other.id]);
-    assert!(delivery_insert(&mut conn, &[copy.clone()]).await.unwrap().is_empty());
+    assert!(delivery_insert(&mut conn, std::slice::from_ref(&copy)).await.unwrap().is_empty());
     assert_eq!(delivery_known(&mut conn, "acme", "a", copy.id).await.unwrap(), Known::Duplicate);
     assert_eq!(delivery_known(&mut conn, "acme", "a", first.id).await.unwrap(), Known::Inserted);
 }
@@ -65,9 +65,9 @@ async fn an_id_may_come_again_after_its_window() {
     let old = DeliveryRow { dedup_window: Duration::ZERO, ..row("a") };
     delivery_insert(&mut conn, &[old]).await.unwrap();
     let new = row("a");
-    assert!(delivery_insert(&mut conn, &[new.clone()]).await.unwrap().is_empty());
+    assert!(delivery_insert(&mut conn, std::slice::from_ref(&new)).await.unwrap().is_empty());
     assert_eq!(delivery_known(&mut conn, "acme", "a", new.id).await.unwrap(), Known::Expired);
-    assert_eq!(delivery_insert(&mut conn, &[new.clone()]).await.unwrap(), [new.id]);
+    assert_eq!(delivery_insert(&mut conn, std::slice::from_ref(&new)).await.unwrap(), [new.id]);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_failed_delivery_is_due_again_when_it_comes_again() {
     let (_db, store) = store().await;
     let mut conn = store.connection().await.unwrap();
     let failed = row("a");
-    delivery_insert(&mut conn, &[failed.clone()]).await.unwrap();
+    delivery_insert(&mut conn, std::slice::from_ref(&failed)).await.unwrap();
     delivery_settle(&mut conn, &[settled(failed.id, "failed", Some("no repository"))])
         .await
         .unwrap();
@@ -146,7 +146,7 @@ async fn a_settled_delivery_stays_as_it_is() {
     let (_db, store) = store().await;
     let mut conn = store.connection().await.unwrap();
     let one = row("a");
-    delivery_insert(&mut conn, &[one.clone()]).await.unwrap();
+    delivery_insert(&mut conn, std::slice::from_ref(&one)).await.unwrap();
     delivery_settle(&mut conn, &[settled(one.id, "processed", None)]).await.unwrap();
     delivery_settle(&mut conn, &[settled(one.id, "failed", Some("late"))]).await.unwrap();
     assert_eq!(

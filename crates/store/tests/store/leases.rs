@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kici_store::Store;
+use kici_store::claim::{Claim, job_candidates, job_claim, waiting_selectors};
 use kici_store::definition::{Content, selector_insert};
 use kici_store::job::{JobEnd, JobRow, job_end, job_insert, job_now};
 use kici_store::lease::{
-    Claim, GiveBack, job_acked, job_adopt, job_candidates, job_claim, job_give_back,
-    job_past_deadline, job_started, waiting_selectors,
+    GiveBack, job_acked, job_adopt, job_give_back, job_past_deadline, job_started,
 };
 use kici_store::run::{RunRow, run_insert};
 use uuid::Uuid;
@@ -78,7 +78,7 @@ async fn a_delivery_makes_a_workflow_run_once() {
     let first = run();
     let again = RunRow { id: Uuid::now_v7(), ..first.clone() };
     let other = RunRow { id: Uuid::now_v7(), workflow_name: "lint".into(), ..first.clone() };
-    assert_eq!(run_insert(&mut conn, &[first.clone()]).await.unwrap(), [first.id]);
+    assert_eq!(run_insert(&mut conn, std::slice::from_ref(&first)).await.unwrap(), [first.id]);
     assert_eq!(run_insert(&mut conn, &[again, other.clone()]).await.unwrap(), [other.id]);
     // Runs without a delivery (asked for by hand) are not bound by that.
     let by_hand = |id| RunRow { id, delivery: None, ..first.clone() };
