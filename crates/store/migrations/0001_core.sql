@@ -98,7 +98,9 @@ CREATE TABLE run (
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 -- A delivery makes a workflow run at most once, however often it is processed.
 CREATE UNIQUE INDEX run_once ON run (delivery, workflow_name, repo);
-CREATE INDEX run_open ON run (id) WHERE finished_at IS NULL;
+-- Both hold next to nothing: runs with a time limit, and runs that a repair has to look at.
+CREATE INDEX run_limited ON run (id) WHERE finished_at IS NULL AND workflow_timeout_ms IS NOT NULL;
+CREATE INDEX run_unsettled ON run (id) WHERE finished_at IS NULL AND open_jobs = 0;
 
 -- One job of a run; `attempt` is its fencing number.
 CREATE TABLE job (

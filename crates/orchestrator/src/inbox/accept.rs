@@ -9,7 +9,7 @@ use kici_store::delivery::{Claimed, DeliveryRow, Known, delivery_insert, deliver
 use kici_store::{Store, StoreError, Time};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use super::{AcceptError, Accepted, NewDelivery};
@@ -90,7 +90,7 @@ async fn write_group(app: &App, group: Vec<Waiting>, hand_over: &mpsc::Sender<Cl
     {
         match accepted {
             Written::New => {
-                info!(delivery.id = %row.delivery_id, routing_key = %row.routing_key, event = %row.event,
+                debug!(delivery.id = %row.delivery_id, routing_key = %row.routing_key, event = %row.event,
                       "delivery recorded");
                 match place {
                     Some(place) => place.send(claimed(row)),
