@@ -120,6 +120,7 @@ impl Installation {
         command
             .env("KICI_MODE", "independent")
             .env("KICI_PORT", self.port.to_string())
+            .env("KICI_LISTEN_ADDRESS", "127.0.0.1")
             .env("KICI_DATABASE_URL", self.cluster.url(DATABASE))
             .env("KICI_SECRET_KEY", &self.admin_token)
             .env("KICI_BOOTSTRAP_ADMIN_TOKEN", &self.admin_token)

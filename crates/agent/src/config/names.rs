@@ -45,6 +45,7 @@ const KNOWN: &[&str] = &[
 const SIBLINGS: &[&str] = &[
     "KICI_AUTO_MIGRATE",
     "KICI_BASE_PATH",
+    "KICI_LISTEN_ADDRESS",
     "KICI_BOOTSTRAP_ADMIN_TOKEN",
     "KICI_BROWSER_CMD",
     "KICI_CONFIG",

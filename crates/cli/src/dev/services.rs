@@ -59,6 +59,8 @@ impl Services {
         command
             .env("KICI_MODE", "independent")
             .env("KICI_PORT", address.port.to_string())
+            // A laptop offers its workflows to nobody else.
+            .env("KICI_LISTEN_ADDRESS", "127.0.0.1")
             .env("KICI_DATABASE_URL", database.url(DATABASE))
             .env("KICI_SECRET_KEY", folder.key("secret-key")?)
             .env("KICI_BOOTSTRAP_ADMIN_TOKEN", &address.admin_token)

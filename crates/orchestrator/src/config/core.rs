@@ -1,5 +1,6 @@
 //! The listener, the database, the data directory and the keys.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -13,6 +14,8 @@ use super::vars::Vars;
 pub struct ServerConfig {
     /// `KICI_PORT`, default 4000; 0 takes a free one and logs it.
     pub port: u16,
+    /// `KICI_LISTEN_ADDRESS`: the interface to listen on; default all.
+    pub listen_address: Option<IpAddr>,
     /// `KICI_BASE_PATH`: URL prefix of every route; routes are served without it as well.
     pub base_path: BasePath,
     /// `KICI_DATABASE_URL`: PostgreSQL.
@@ -46,6 +49,7 @@ impl ServerConfig {
             None => 4000,
             Some(text) => vars.parse_number("server.port", &text, 0).unwrap_or(4000),
         };
+        let listen_address = listen_address(vars);
         let database_url = vars.text("KICI_DATABASE_URL").unwrap_or_else(|| {
             vars.problem(
                 "databaseUrl",
@@ -64,6 +68,7 @@ impl ServerConfig {
         }
         ServerConfig {
             port,
+            listen_address,
             base_path: BasePath::new(
                 &vars.text_alias("KICI_BASE_PATH", "KICI_SERVER_BASE_PATH").unwrap_or_default(),
             ),
@@ -93,6 +98,20 @@ impl ServerConfig {
             dev,
         }
     }
+}
+
+fn listen_address(vars: &mut Vars) -> Option<IpAddr> {
+    let text = vars.text("KICI_LISTEN_ADDRESS")?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        vars.problem(
+            "server.listenAddress",
+            format_args!(
+                "expected an IP address such as 127.0.0.1 in KICI_LISTEN_ADDRESS, found {text:?}"
+            ),
+        );
+    }
+    address
 }
 
 /// Only `independent` is served by this version; the others say what they lack first.

@@ -7,6 +7,7 @@ const KNOWN: &[&str] = &[
     "INSTANCE_MODE",
     "PORT",
     "SERVER_PORT",
+    "LISTEN_ADDRESS",
     "BASE_PATH",
     "SERVER_BASE_PATH",
     "SERVER_TLS_CERT_PATH",

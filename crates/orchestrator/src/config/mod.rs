@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn one_interface_or_all() {
+        let (config, _) = read(&[("KICI_LISTEN_ADDRESS", "::1")]).unwrap();
+        assert!(config.server.listen_address.is_some_and(|address| address.is_loopback()));
+        assert_eq!(read(&[]).unwrap().0.server.listen_address, None);
+        let error = read(&[("KICI_LISTEN_ADDRESS", "localhost")]).unwrap_err().to_string();
+        assert!(error.contains("server.listenAddress") && error.contains("127.0.0.1"), "{error}");
+    }
+
+    #[test]
     fn only_independent_mode_is_served() {
         let error = read(&[
             ("KICI_MODE", "hybrid"),

@@ -1,6 +1,6 @@
 //! Listening, serving and stopping.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use kici_store::{Connect, Presence, Store, StoreError};
@@ -81,7 +81,8 @@ impl Start {
         migrate(&config, &store).await?;
         let presence = Presence::announce(&store).await.map_err(StartError::Database)?;
         let port = config.server.port;
-        let listener = listen(port).map_err(|source| StartError::Listen { port, source })?;
+        let listener = listen(config.server.listen_address, port)
+            .map_err(|source| StartError::Listen { port, source })?;
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { port, source })?;
         let (app, work) = App::new(config, store, presence.number()).map_err(StartError::Part)?;
@@ -162,14 +163,19 @@ async fn migrate(config: &Config, store: &Store) -> Result<(), StartError> {
     if pending.is_empty() { Ok(()) } else { Err(StartError::Pending { pending }) }
 }
 
-/// All interfaces, IPv4 and IPv6 on one socket; IPv4 alone where the machine has no IPv6.
-fn listen(port: u16) -> std::io::Result<TcpListener> {
+/// One interface, or all: IPv4 and IPv6 on one socket; IPv4 alone where the machine has no IPv6.
+fn listen(interface: Option<IpAddr>, port: u16) -> std::io::Result<TcpListener> {
     let bound = |socket: std::io::Result<TcpSocket>, address: SocketAddr| {
         let socket = socket?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(1024)
     };
+    match interface {
+        Some(address @ IpAddr::V4(_)) => return bound(TcpSocket::new_v4(), (address, port).into()),
+        Some(address @ IpAddr::V6(_)) => return bound(TcpSocket::new_v6(), (address, port).into()),
+        None => {}
+    }
     match bound(TcpSocket::new_v6(), (Ipv6Addr::UNSPECIFIED, port).into()) {
         Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
             bound(TcpSocket::new_v4(), ([0, 0, 0, 0], port).into())
