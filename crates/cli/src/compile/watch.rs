@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use notify::{Event, RecursiveMode, Watcher};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{LOCK_FILE, once};
@@ -29,15 +30,17 @@ pub(super) async fn watch(project: &Project) -> anyhow::Result<ExitCode> {
     watcher
         .watch(&kici, RecursiveMode::Recursive)
         .with_context(|| format!("could not watch {}", kici.display()))?;
+    // One listener for all the time: a Ctrl-C between two waits must not get lost.
+    let mut interrupts = signal(SignalKind::interrupt()).context("could not listen for Ctrl-C")?;
     loop {
         tokio::select! {
             result = once(project, false) => drop(result?),
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            _ = interrupts.recv() => return Ok(ExitCode::SUCCESS),
         }
         println!("watching {}, Ctrl-C ends it", kici.display());
         tokio::select! {
             _ = woken.recv() => {}
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            _ = interrupts.recv() => return Ok(ExitCode::SUCCESS),
         }
         while tokio::time::timeout(SETTLED, woken.recv()).await.is_ok() {}
     }
