@@ -51,6 +51,10 @@ pub struct JobRow {
     pub error_message: Option<String>,
     /// Why it could not start, JSON.
     pub init_failure: Option<String>,
+    /// Somebody has to approve it before it may run.
+    pub hold: bool,
+    /// Its concurrency groups must have room before it may run.
+    pub slot: bool,
 }
 
 /// An edge: the job starts only when the upstream ends in one of `run_on`.
@@ -79,16 +83,16 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
     sqlx::query!(
         "INSERT INTO job (id, run_id, position, name, base_name, lock_index, matrix, variant_kind, variant_label,
                 fanout_index, fanout_total, selector, environment, env, state, open_needs, wait_reason, end_reason,
-                error_message, init_failure, ready_at, finished_at)
+                error_message, init_failure, hold, slot, ready_at, finished_at)
          SELECT id, run, position, name, base_name, lock_index, matrix::json, kind, label, fan_index, fan_total,
-                selector, environment, env::json, state, open_needs, wait::json, reason::json, error, init::json,
+                selector, environment, env::json, state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
                 CASE WHEN state = 'queued' THEN now() END,
                 CASE WHEN state IN ('success', 'failed', 'cancelled', 'skipped') THEN now() END
            FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],
                 $8::text[], $9::text[], $10::int4[], $11::int4[], $12::uuid[], $13::text[], $14::text[],
-                $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[])
+                $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::bool[])
              AS t (id, run, position, name, base_name, lock_index, matrix, kind, label, fan_index, fan_total,
-                selector, environment, env, state, open_needs, wait, reason, error, init)",
+                selector, environment, env, state, open_needs, wait, reason, error, init, hold, slot)",
         &id,
         &run,
         &position,
@@ -109,6 +113,8 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
         &maybe(|r| r.end_reason.as_deref()) as _,
         &maybe(|r| r.error_message.as_deref()) as _,
         &maybe(|r| r.init_failure.as_deref()) as _,
+        &rows.iter().map(|r| r.hold).collect::<Vec<_>>(),
+        &rows.iter().map(|r| r.slot).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await
@@ -266,7 +272,8 @@ pub async fn job_dependants(
     .map_err(StoreError::in_call("job_dependants"))
 }
 
-/// Takes met edges off waiting jobs; one without any left becomes `queued`. Answers how many did.
+/// Takes met edges off waiting jobs; one without any left goes to its next gate: `held`, `waiting` or `queued`.
+/// Answers how many became `queued`.
 pub async fn job_needs_met(
     conn: &mut PgConnection,
     met: &[(Uuid, i32)],
@@ -276,7 +283,8 @@ pub async fn job_needs_met(
     let ready = sqlx::query_scalar!(
         r#"UPDATE job j
             SET open_needs = j.open_needs - t.met,
-                state = CASE WHEN j.open_needs = t.met THEN 'queued' ELSE j.state END,
+                state = CASE WHEN j.open_needs > t.met THEN j.state
+                             WHEN j.hold THEN 'held' WHEN j.slot THEN 'waiting' ELSE 'queued' END,
                 ready_at = CASE WHEN j.open_needs = t.met THEN now() END,
                 not_before = CASE WHEN j.open_needs = t.met THEN now() ELSE j.not_before END,
                 wait_reason = CASE WHEN j.open_needs = t.met THEN NULL ELSE j.wait_reason END

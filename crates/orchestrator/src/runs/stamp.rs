@@ -279,6 +279,8 @@ fn row(
             ),
             _ => None,
         }),
+        hold: false,
+        slot: false,
     }
 }
 
