@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use kici_protocol::agent::{FromAgent, Parsed, ToAgent};
+use kici_protocol::agent::{FromAgent, Parsed, RegisterAck, ToAgent};
 use serde_json::Value;
 
 fn recordings() -> Vec<(String, String)> {
@@ -69,7 +69,30 @@ fn recorded_messages_survive_a_round_trip() {
 #[test]
 fn the_spelled_types_are_complete() {
     assert_eq!(FromAgent::TYPES.len(), 28);
-    assert_eq!(ToAgent::TYPES.len(), 17);
+    assert_eq!(ToAgent::TYPES.len(), 18);
+}
+
+#[test]
+fn acknowledgements_survive_a_round_trip() {
+    let texts = [
+        r#"{"type":"ack","messageIds":["m-1","m-2"],"logs":[{"jobId":"j","seq":7}]}"#,
+        r#"{"type":"ack","logs":[{"jobId":"j","seq":9007199254740991}]}"#,
+        r#"{"type":"ack","messageIds":["m"]}"#,
+        r#"{"type":"ack"}"#,
+    ];
+    for text in texts {
+        let Parsed::Known(message) = ToAgent::parse(text).unwrap() else {
+            panic!("unknown: {text}")
+        };
+        assert_eq!(message.to_text(), text);
+    }
+    let text = r#"{"type":"log.chunk","messageId":"m","runId":"r","jobId":"j","stepIndex":-1,"lines":[],"timestamp":1,"seq":3}"#;
+    assert_eq!(there_and_back("agent->orch", text).unwrap().as_deref(), Some(text));
+    let text = r#"{"type":"register.ack","agentId":"a","labels":[],"scalerManaged":false,"features":["ack"]}"#;
+    match ToAgent::parse(text).unwrap() {
+        Parsed::Known(ToAgent::RegisterAck(ack)) => assert!(ack.has(RegisterAck::ACK)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -46,6 +46,10 @@ impl Agent {
                 self.outbox.push(&voice.failed(JobState::Cancelled, error));
             }
             Effect::Answer(message) => self.answer(*message),
+            // Nothing is kept beyond writing yet, so there is nothing to let go.
+            Effect::Stored(ack) => {
+                tracing::debug!("{} facts are stored", ack.message_ids.len());
+            }
             Effect::HoldLogs(ms) => {
                 tracing::warn!(
                     retry_after_ms = ms,

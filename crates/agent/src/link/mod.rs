@@ -10,7 +10,8 @@ mod tests;
 use std::collections::VecDeque;
 
 use kici_protocol::agent::{
-    Close, CloseCode, JobDispatch, JobRef, ParseError, Parsed, RegisterAck, RejectReason, ToAgent,
+    Ack, Close, CloseCode, JobDispatch, JobRef, ParseError, Parsed, RegisterAck, RejectReason,
+    ToAgent,
 };
 
 /// What came in.
@@ -63,6 +64,8 @@ pub(crate) enum Effect {
     NotHere(JobRef),
     /// An answer to a question of the job.
     Answer(Box<ToAgent>),
+    /// The orchestrator has these; they need not be kept any longer.
+    Stored(Ack),
     /// Send no log frames for so many milliseconds.
     HoldLogs(u64),
     /// Close the socket.
@@ -262,6 +265,7 @@ impl AgentLink {
                     vec![Effect::NotHere(job)]
                 }
             }
+            ToAgent::Ack(ack) => vec![Effect::Stored(ack)],
             ToAgent::RateLimitWarning(warning) => vec![Effect::HoldLogs(warning.retry_after_ms)],
             message @ (ToAgent::ConcurrencyAck(_)
             | ToAgent::EventEmitResponse(_)

@@ -55,6 +55,7 @@ fn name(effect: &Effect) -> String {
         Effect::Cancel { force, .. } => format!("cancel force={force}"),
         Effect::NotHere(job) => format!("{} is not here", job.job_id),
         Effect::Answer(message) => format!("answer {}", message.kind()),
+        Effect::Stored(ack) => format!("stored {:?} {}", ack.message_ids, ack.logs.len()),
         Effect::HoldLogs(ms) => format!("hold logs {ms}"),
         Effect::Close(close) => format!("close {} {}", close.code as u16, close.reason),
         Effect::Reconnect { slowly } => format!("reconnect slowly={slowly}"),
@@ -204,6 +205,7 @@ fn what_cannot_be_understood_does_not_end_the_link() {
         frame(r#"{"type":"job.dispatch","runId":"r","jobId":"j"}"#),
         frame(r#"{"type":"job.dispatch","jobId":"j"}"#),
         cancel("elsewhere"),
+        frame(r#"{"type":"ack","messageIds":["m"],"logs":[{"jobId":"j","seq":2}]}"#),
         frame(r#"{"type":"rate.limit.warning","retryAfterMs":9}"#),
         frame(r#"{"type":"heartbeat"}"#),
         frame(r#"{"type":"error","code":"INVALID_MESSAGE","message":"Invalid message format"}"#),
@@ -217,6 +219,7 @@ fn what_cannot_be_understood_does_not_end_the_link() {
     refuse j: invalid job.dispatch: missing field `messageId` at line 1 column 47
     note: ignored a frame: invalid job.dispatch message: missing field `messageId` at line 1 column 35
     elsewhere is not here
+    stored ["m"] 1
     hold logs 9
     -
     note: the orchestrator refused a message: Invalid message format (INVALID_MESSAGE)

@@ -136,6 +136,7 @@ impl LogQueue {
             step_index: step,
             lines,
             timestamp: now::epoch_ms(),
+            seq: None,
         });
         let frame = Frame { ticket, text: message.to_text() };
         self.bytes = self.bytes - (before - stream.bytes) + frame.text.len();

@@ -153,6 +153,10 @@ impl RegisterAck {
     /// Jobs in flight are reconciled before `register.ack` is sent, so a terminal status may follow at
     /// once. Without it an agent waits half a second with the status of a job that it took along.
     pub const RECONCILED: &'static str = "reconciled";
+    /// The orchestrator says with [`super::Ack`] what it has stored, and drops log chunks that it has
+    /// by their `seq`. Until then the agent keeps facts and chunks and resends them after each
+    /// `register.ack`. Without it what was written to a registered socket counts as delivered.
+    pub const ACK: &'static str = "ack";
 
     /// Whether the orchestrator announced `feature`.
     #[must_use]

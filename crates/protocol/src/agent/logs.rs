@@ -22,6 +22,14 @@ pub struct LogChunk {
     /// Epoch ms of the batch.
     #[serde(deserialize_with = "lenient::whole")]
     pub timestamp: i64,
+    /// Position in this dispatch of the job: from 1, rising by 1 over all of its steps; the same on a
+    /// resend. Only towards an orchestrator with [`super::RegisterAck::ACK`]; v0.1.24 ignores it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::maybe_whole"
+    )]
+    pub seq: Option<u64>,
 }
 
 /// `agent.log`: the agent's own log.

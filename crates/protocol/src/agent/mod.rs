@@ -4,6 +4,7 @@
 //! (`handshake`, `dispatch`, `progress`, `logs`, `health`, `requests`, `fleet`). Receivers ignore unknown
 //! fields and get [`Parsed::Unknown`] for unknown types, so that either side may be newer.
 
+mod ack;
 mod close;
 mod dispatch;
 mod fleet;
@@ -22,6 +23,7 @@ pub mod secret_outputs;
 mod states;
 mod to_agent;
 
+pub use ack::{Ack, LogsStored};
 pub use close::{Close, CloseCode};
 pub use dispatch::{GitCredential, JobDispatch, NpmRegistry, UpstreamOutputs};
 pub use fleet::{FleetBundleChunk, FleetBundleError, FleetLogsRequest};

@@ -231,6 +231,10 @@ pub struct RunEvent {
     /// More.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
+    /// Id of this message, only towards an orchestrator with [`super::RegisterAck::ACK`], which
+    /// acknowledges it like the other facts of a job. v0.1.24 has none here and ignores it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
 }
 
 /// `job.cancel`.

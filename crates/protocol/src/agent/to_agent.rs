@@ -38,6 +38,8 @@ messages! {
         RateLimitWarning(RateLimitWarning) = "rate.limit.warning",
         /// A message was refused.
         Error(LinkError) = "error",
+        /// Facts and log chunks that are stored.
+        Ack(Ack) = "ack",
         /// Sign of life.
         Heartbeat(Heartbeat) = "heartbeat",
     }
