@@ -1,12 +1,13 @@
 //! Runs: what a workflow becomes for one event.
 //!
-//! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `content` names what many
-//! runs share; `stamp` makes the rows of one run from a plan and an event; `create` writes them. Every run comes
-//! this way, whatever caused it. `cancel` stops one.
+//! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `expand` says what one job
+//! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event;
+//! `create` writes them. Every run comes this way, whatever caused it. `cancel` stops one.
 
 mod cancel;
 mod content;
 mod create;
+mod expand;
 mod inline;
 mod plan;
 mod stamp;

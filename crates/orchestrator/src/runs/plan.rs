@@ -5,14 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::content::{SelectorBody, content};
 use kici_model::graph::{edges, find_cycle};
 use kici_model::lock::{
     EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
 };
-use kici_model::matrix::expand;
 use kici_model::state::{EndReason, InitCategory};
 use kici_store::definition::Content;
+use uuid::Uuid;
+
+use super::content::{SelectorBody, content};
+use super::expand::{Window, expand};
 
 /// A workflow, ready to become runs.
 #[derive(Debug)]
@@ -36,14 +38,17 @@ pub(crate) struct WorkflowPlan {
 pub(crate) struct PlannedJob {
     pub(crate) name: String,
     pub(crate) base_name: String,
-    pub(crate) lock_index: usize,
+    /// Place in the workflow's `jobs`; none for a generated job.
+    pub(crate) lock_index: Option<usize>,
     /// Matrix combination, JSON.
     pub(crate) matrix: Option<String>,
     pub(crate) label: Option<String>,
     /// Place in its fan-out, when that has more than one child.
     pub(crate) fanout: Option<(usize, usize)>,
-    /// Index in the plan's selectors.
-    pub(crate) selector: usize,
+    /// How it and its siblings follow each other.
+    pub(crate) window: Window,
+    /// One of the plan's selectors.
+    pub(crate) selector: Uuid,
     pub(crate) environments: Vec<TextValue>,
     pub(crate) env: Option<EnvValue>,
     /// Upstream (index in the plan's jobs) and the final states that are good.
@@ -101,6 +106,7 @@ impl PlannedJob {
         lock_index: usize,
         reason: EndReason,
     ) -> PlannedJob {
+        let lock_index = Some(lock_index);
         PlannedJob { name, base_name, lock_index, fails: Some(reason), ..PlannedJob::default() }
     }
 }
@@ -131,6 +137,8 @@ fn init(category: InitCategory, message: impl Into<String>) -> EndReason {
 struct Planner {
     jobs: Vec<PlannedJob>,
     selectors: Vec<Content>,
+    /// Ids of the selectors.
+    known: HashSet<Uuid>,
     names: HashSet<String>,
     /// Base name → names of its children.
     children: HashMap<String, Vec<String>>,
@@ -147,58 +155,24 @@ impl Planner {
 
     fn expand(&mut self, index: usize, job: &StaticJob) -> Result<(), EndReason> {
         unsupported(job)?;
-        let body = SelectorBody::of(job);
-        body.compile().map_err(|error| {
-            init(InitCategory::NoAgent, format!("runsOn of job '{}': {error}", job.name))
-        })?;
-        let selector = self.selector(body.content());
-        let base = PlannedJob {
-            base_name: job.name.clone(),
-            lock_index: index,
-            selector,
-            environments: job
-                .environments
-                .iter()
-                .flatten()
-                .map(|environment| environment.value.clone())
-                .collect(),
-            env: job.env.clone(),
-            ..PlannedJob::default()
-        };
-        let Some(Matrix::Static { values }) = &job.matrix else {
-            self.children.insert(job.name.clone(), vec![job.name.clone()]);
-            self.add(PlannedJob { name: job.name.clone(), ..base });
-            return Ok(());
-        };
-        let empty = Vec::new();
-        let (include, exclude) =
-            (job.include.as_ref().unwrap_or(&empty), job.exclude.as_ref().unwrap_or(&empty));
-        let combinations = expand(&job.name, values, include, exclude)
-            .map_err(|error| init(InitCategory::MatrixExpansion, error.to_string()))?;
-        let mut ranks: Vec<usize> = (0..combinations.len()).collect();
-        ranks.sort_by_key(|at| combinations[*at].label());
-        let total = combinations.len();
-        let names =
-            combinations.iter().map(|combination| combination.child_name(&job.name)).collect();
+        let expanded = expand(job, Some(index), None)?;
+        for selector in expanded.selectors {
+            self.selector(selector);
+        }
+        let names = expanded.jobs.iter().map(|child| child.name.clone()).collect();
         self.children.insert(job.name.clone(), names);
-        for (at, combination) in combinations.iter().enumerate() {
-            let rank = ranks.iter().position(|of| *of == at).expect("every combination has a rank");
-            self.add(PlannedJob {
-                name: combination.child_name(&job.name),
-                matrix: Some(serde_json::to_string(&combination.values).expect("a map of texts")),
-                label: Some(combination.label()),
-                fanout: (total > 1).then_some((rank, total)),
-                ..base.clone()
-            });
+        for child in expanded.jobs {
+            self.add(child);
         }
         Ok(())
     }
 
-    fn selector(&mut self, content: Content) -> usize {
-        self.selectors.iter().position(|known| known.id == content.id).unwrap_or_else(|| {
+    fn selector(&mut self, content: Content) -> Uuid {
+        let id = content.id;
+        if self.known.insert(id) {
             self.selectors.push(content);
-            self.selectors.len() - 1
-        })
+        }
+        id
     }
 
     /// Names are unique in a run. The compiler sees to that; a file written by hand may not.
@@ -212,9 +186,9 @@ impl Planner {
             job.name = format!("{} #{number}", job.name);
             job.fails = Some(EndReason::SchedulerInvariant { message });
         }
-        if job.fails.is_some() && self.selectors.is_empty() {
+        if job.selector.is_nil() {
             // Every row names a selector, also one that never waits for an agent.
-            self.selector(SelectorBody::default().content());
+            job.selector = self.selector(SelectorBody::default().content());
         }
         self.jobs.push(job);
     }
@@ -223,7 +197,7 @@ impl Planner {
         let index: HashMap<String, usize> =
             self.jobs.iter().enumerate().map(|(at, job)| (job.name.clone(), at)).collect();
         for job in &mut self.jobs {
-            let needs: &[Need] = match workflow.jobs.get(job.lock_index) {
+            let needs: &[Need] = match job.lock_index.and_then(|index| workflow.jobs.get(index)) {
                 Some(JobEntry::Static(lock)) => &lock.needs,
                 Some(JobEntry::Dynamic(generator)) => {
                     generator.needs.as_deref().unwrap_or_default()
