@@ -2,6 +2,7 @@
 //!
 //! Which engine runs is decided by `choose`; `session` keeps the calls, `embedded` and `node` carry frames.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -61,6 +62,30 @@ impl Engine {
     /// What the module consists of.
     pub fn description(&self) -> &ModuleDescription {
         &self.description
+    }
+
+    /// Loads a further module of the same repository, which this engine describes from now on.
+    ///
+    /// Modules that both import are the same for both, as in one Node.js process. After an error only `stop` is
+    /// of use. For modules that are only described: functions of earlier ones cannot be called any more.
+    pub async fn describe_another(&mut self, entry: &Path) -> Result<(), LoadError> {
+        let missing = || LoadError::NoEntry {
+            entry: entry.to_string_lossy().into_owned(),
+            root: self.session.root().to_path_buf(),
+        };
+        let path = self.session.root().join(entry).canonicalize().map_err(|_| missing())?;
+        if !path.is_file() || !path.starts_with(self.session.root()) {
+            return Err(missing());
+        }
+        let loaded = self.session.load_another(&path);
+        self.description = match tokio::time::timeout(self.session.load_limit(), loaded).await {
+            Ok(Ok(result)) => result?,
+            Ok(Err(_)) => {
+                return Err(LoadError::EngineLost { how: "it dropped the load".to_owned() });
+            }
+            Err(_) => return Err(self.session.end_slow_load(entry)),
+        };
+        Ok(())
     }
 
     /// Calls a function. The call is under way when this returns.

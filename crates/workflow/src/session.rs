@@ -4,7 +4,7 @@
 //! what `outbox` gives, and says `end` when the guest is gone. `run` shows the public face of it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::describe::ModuleDescription;
-use crate::engine::{Call, CallError, CallId, Host, LoadRequest, Thrown};
+use crate::engine::{Call, CallError, CallId, Host, LoadMode, LoadRequest, Thrown};
 use crate::failure::LoadError;
 use crate::frames::{FromGuest, ToGuest};
 use crate::stack;
@@ -77,6 +77,7 @@ pub(crate) struct Session {
     /// Host requests run where the caller's other work runs, not on an engine's thread.
     callers_runtime: tokio::runtime::Handle,
     root: PathBuf,
+    load_limit: Duration,
     /// Unbounded: every frame belongs to a call or to a request of the guest, which bound them; pushes come
     /// as fast as a child process writes and are taken out at once by the guest's own thread.
     outbox: mpsc::UnboundedSender<String>,
@@ -111,6 +112,7 @@ impl Session {
             host,
             callers_runtime: tokio::runtime::Handle::current(),
             root: request.root.clone(),
+            load_limit: request.limits.load,
             outbox,
             state: Mutex::new(State {
                 load: Some(load),
@@ -194,6 +196,38 @@ impl Session {
             FromGuest::Request { call, request, method, params } => self.answer(call, request, &method, params),
             FromGuest::Notify { call, method, params } => self.host.notify(call, &method, params),
         }
+    }
+
+    /// Has one more module described by the same engine; the answer comes through the receiver.
+    pub(crate) fn load_another(&self, entry: &Path) -> oneshot::Receiver<LoadResult> {
+        let (load, loaded) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if let Some(end) = &state.end {
+                let _ = load.send(Err(end.to_load_error()));
+                return loaded;
+            }
+            state.troubles.clear();
+            state.load = Some(load);
+            self.allowance_ms.store(as_millis(self.load_limit), Ordering::Relaxed);
+        }
+        self.send(&ToGuest::Load {
+            entry: &entry.to_string_lossy(),
+            root: &self.root.to_string_lossy(),
+            mode: LoadMode::Describe,
+            state: &Value::Object(serde_json::Map::new()),
+        });
+        loaded
+    }
+
+    /// The repository's real path.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// How long loading one module may take.
+    pub(crate) fn load_limit(&self) -> Duration {
+        self.load_limit
     }
 
     /// Keeps what a loader found wrong until the guest reports that loading failed.
@@ -295,11 +329,11 @@ impl Session {
     }
 
     /// Loading took too long. Gives the error for the caller.
-    pub(crate) fn end_slow_load(&self, request: &LoadRequest) -> LoadError {
+    pub(crate) fn end_slow_load(&self, entry: &Path) -> LoadError {
         let what = format!(
             "loading `{}` took longer than {} s and was stopped; move slow work from the top level into steps",
-            request.entry.display(),
-            request.limits.load.as_secs_f32()
+            entry.display(),
+            self.load_limit.as_secs_f32()
         );
         self.end(End::Limit(what.clone()));
         LoadError::Limit { what }

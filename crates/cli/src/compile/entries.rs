@@ -1,15 +1,14 @@
-//! Finds the workflow files of a project and loads each on an engine of its own.
+//! Finds the workflow files of a project and has an engine describe them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kici_workflow::engine::{
-    self, CallId, Engine, Host, HostAnswer, HostError, Limits, LoadMode, LoadRequest, Push,
-    SdkChoice, Wish,
+    self, CallId, Engine, EngineKind, Host, HostAnswer, HostError, Limits, LoadMode, LoadRequest,
+    Push, SdkChoice, Wish,
 };
 use kici_workflow::extract::{EntryFile, Problem};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::failure;
@@ -19,29 +18,47 @@ use crate::project::Project;
 const WORKFLOWS: &str = ".kici/workflows";
 
 /// Loads all workflow files, in byte order of their names.
+///
+/// Files for the same engine are loaded one after the other by one engine: modules that they share are the same for
+/// all of them, as in one Node.js process, and what comes out does not depend on the machine's cores.
 pub(super) async fn load(project: &Project) -> Result<Vec<EntryFile>, Vec<Problem>> {
     let files = files(&project.root).map_err(|problem| vec![*problem])?;
     let wish = wish().map_err(|problem| vec![*problem])?;
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let places = Arc::new(Semaphore::new(cores));
-    let mut tasks = JoinSet::new();
-    for (index, file) in files.into_iter().enumerate() {
-        let (root, places) = (project.root.clone(), Arc::clone(&places));
-        tasks.spawn(async move {
-            let _place = places.acquire().await.expect("the semaphore is never closed");
-            (index, entry(root, file, wish).await)
+    let mut choosing = JoinSet::new();
+    for file in files {
+        let request = request(&project.root, &file);
+        choosing.spawn_blocking(move || {
+            let choice = choose(&request, &file, wish);
+            (file, choice)
         });
     }
-    let mut results = tasks.join_all().await;
-    results.sort_by_key(|(index, _)| *index);
-    let (mut entries, mut problems) = (Vec::new(), Vec::new());
-    for (_, result) in results {
-        match result {
-            Ok(entry) => entries.push(entry),
-            Err(problem) => problems.push(*problem),
+    let (mut embedded, mut node, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for (file, choice) in choosing.join_all().await {
+        match choice {
+            Ok(EngineKind::Embedded) => embedded.push(file),
+            Ok(EngineKind::Node) => node.push(file),
+            Err(problem) => problems.push((file, *problem)),
         }
     }
-    if problems.is_empty() { Ok(entries) } else { Err(problems) }
+    embedded.sort();
+    node.sort();
+    let (embedded, node) = tokio::join!(
+        describe(EngineKind::Embedded, &project.root, embedded),
+        describe(EngineKind::Node, &project.root, node)
+    );
+    let mut entries = Vec::new();
+    for (file, result) in embedded.into_iter().chain(node) {
+        match result {
+            Ok(entry) => entries.push(entry),
+            Err(problem) => problems.push((file, *problem)),
+        }
+    }
+    if problems.is_empty() {
+        entries.sort_by(|a, b| a.file.cmp(&b.file));
+        return Ok(entries);
+    }
+    problems.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Err(problems.into_iter().map(|(_, problem)| problem).collect())
 }
 
 /// Regular `.ts` files directly in the folder, relative to the root.
@@ -86,57 +103,109 @@ fn wish() -> Result<Wish, Box<Problem>> {
     }
 }
 
-/// Loads one file.
-async fn entry(root: PathBuf, file: String, wish: Wish) -> Result<EntryFile, Box<Problem>> {
-    let failed = |what: String| Box::new(Problem::error(&file, None, what).code("E003"));
-    let bytes = std::fs::read(root.join(&file))
-        .map_err(|error| failed(format!("this file cannot be read ({error})")))?;
+fn request(root: &Path, file: &str) -> LoadRequest {
     let installed = std::env::var("KICI_SDK").is_ok_and(|value| value == "installed");
-    let request = LoadRequest {
-        root: root.clone(),
-        entry: PathBuf::from(&file),
+    LoadRequest {
+        root: root.to_owned(),
+        entry: PathBuf::from(file),
         mode: LoadMode::Describe,
         sdk: if installed { SdkChoice::Installed } else { SdkChoice::BuiltIn },
         env: std::env::vars().collect(),
         state: Value::Object(serde_json::Map::new()),
         limits: Limits::default(),
-    };
-    let looked_at = request.clone();
-    let choice = tokio::task::spawn_blocking(move || engine::choose(&looked_at, wish))
-        .await
-        .expect("choosing an engine does not panic");
-    let choice = choice.map_err(|error| match error {
-        engine::ChooseError::Load(error) => failure::of_load(&root, &file, error),
+    }
+}
+
+/// The engine for one file. Reads what it imports.
+fn choose(request: &LoadRequest, file: &str, wish: Wish) -> Result<EngineKind, Box<Problem>> {
+    let choice = engine::choose(request, wish).map_err(|error| match error {
+        engine::ChooseError::Load(error) => failure::of_load(&request.root, file, error),
         other => {
             let causes: Vec<String> =
                 std::iter::successors(std::error::Error::source(&other), |error| error.source())
                     .map(ToString::to_string)
                     .collect();
-            let problem = failed(other.to_string());
-            if causes.is_empty() { problem } else { Box::new(problem.suggest(causes.join(": "))) }
+            let problem = Problem::error(file, None, other.to_string()).code("E003");
+            let has_causes = !causes.is_empty();
+            Box::new(if has_causes { problem.suggest(causes.join(": ")) } else { problem })
         }
     })?;
-    let host = Arc::new(LogsOnly { file: file.clone(), held_back: Mutex::default() });
-    let engine = Engine::start(choice.kind, request, Arc::clone(&host) as Arc<dyn Host>)
-        .await
-        .map_err(|error| failure::of_load(&root, &file, error))?;
-    host.print_held_back();
-    let description = engine.description().clone();
-    engine.stop().await;
-    Ok(EntryFile { file, source: String::from_utf8_lossy(&bytes).into_owned(), description })
+    Ok(choice.kind)
+}
+
+/// Loads files one after the other. One that fails takes its engine with it; the next gets a new one.
+async fn describe(
+    kind: EngineKind,
+    root: &Path,
+    files: Vec<String>,
+) -> Vec<(String, Result<EntryFile, Box<Problem>>)> {
+    let host = Arc::new(LogsOnly::default());
+    let mut running: Option<Engine> = None;
+    let mut results = Vec::new();
+    for file in files {
+        host.begin(&file);
+        let loaded = match running.take() {
+            Some(mut engine) => match engine.describe_another(Path::new(&file)).await {
+                Ok(()) => Ok(engine),
+                Err(error) => {
+                    engine.stop().await;
+                    Err(error)
+                }
+            },
+            None => {
+                let host = Arc::clone(&host) as Arc<dyn Host>;
+                Engine::start(kind, request(root, &file), host).await
+            }
+        };
+        let result = match loaded {
+            Ok(engine) => {
+                host.print_held_back();
+                let description = engine.description().clone();
+                running = Some(engine);
+                source(root, &file).map(|source| EntryFile {
+                    file: file.clone(),
+                    source,
+                    description,
+                })
+            }
+            Err(error) => Err(failure::of_load(root, &file, error)),
+        };
+        results.push((file, result));
+    }
+    if let Some(engine) = running {
+        engine.stop().await;
+    }
+    results
+}
+
+fn source(root: &Path, file: &str) -> Result<String, Box<Problem>> {
+    let bytes = std::fs::read(root.join(file)).map_err(|error| {
+        let what = format!("this file cannot be read ({error})");
+        Box::new(Problem::error(file, None, what).code("E003"))
+    })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The host of a module that is only described: it may log, nothing else.
+#[derive(Default)]
 struct LogsOnly {
-    file: String,
+    /// The file that is loaded now.
+    file: Mutex<String>,
     /// Promises that nobody caught: when the module fails to load, that is the same error once more.
     held_back: Mutex<Vec<String>>,
 }
 
 impl LogsOnly {
+    /// What is said from now on is said by `file`.
+    fn begin(&self, file: &str) {
+        file.clone_into(&mut self.file.lock().unwrap_or_else(PoisonError::into_inner));
+        self.held_back.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn print(&self, text: &str) {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         for line in text.lines() {
-            eprintln!("{}: {line}", self.file);
+            eprintln!("{file}: {line}");
         }
     }
 

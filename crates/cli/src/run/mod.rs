@@ -4,13 +4,14 @@
 //! nothing in the tree is touched.
 
 mod event;
+mod interrupts;
 mod output;
 mod plan;
 mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use kici_exec::spec::{Checkout, EngineWish, JobEvent, JobOrder, JobResult, JobSpec, JobStatus};
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::compile;
 use crate::project::Project;
+use interrupts::Interrupts;
 use output::Output;
 use plan::{Next, Plan, Planned};
 
@@ -55,9 +57,9 @@ pub(crate) async fn local(start: &Path, args: Args) -> anyhow::Result<ExitCode> 
         workflow,
         event: &event,
         in_place: args.in_place,
+        interrupts: Interrupts::listen()?,
     };
     let started = Instant::now();
-    let mut cancelled = false;
     loop {
         match plan.next() {
             Next::Over => break,
@@ -65,7 +67,7 @@ pub(crate) async fn local(start: &Path, args: Args) -> anyhow::Result<ExitCode> 
                 output.job_skipped(&plan.jobs[index].name, &why);
                 plan.ended(index, JobState::Skipped, None);
             }
-            Next::Run(index) if cancelled => {
+            Next::Run(index) if run.interrupts.pressed() => {
                 output.job_skipped(&plan.jobs[index].name, "the run was cancelled");
                 plan.ended(index, JobState::Cancelled, None);
             }
@@ -79,7 +81,6 @@ pub(crate) async fn local(start: &Path, args: Args) -> anyhow::Result<ExitCode> 
                     JobStatus::Failed => JobState::Failed,
                     JobStatus::Cancelled => JobState::Cancelled,
                 };
-                cancelled = state == JobState::Cancelled;
                 plan.ended(index, state, Some(&result));
             }
         }
@@ -129,6 +130,7 @@ struct LocalRun<'a> {
     workflow: &'a Workflow,
     event: &'a Event,
     in_place: bool,
+    interrupts: Interrupts,
 }
 
 impl LocalRun<'_> {
@@ -154,7 +156,7 @@ impl LocalRun<'_> {
         let (events, mut said) = mpsc::channel(256);
         let (orders, orders_rx) = mpsc::channel(4);
         let job = tokio::spawn(kici_exec::run_job(spec, orders_rx, events));
-        let interrupts = tokio::spawn(interrupts(orders.clone()));
+        let interrupts = tokio::spawn(self.interrupts.clone().forward(orders.clone()));
         while let Some(event) = said.recv().await {
             output.event(&planned.name, &event);
             if let JobEvent::Request { id, method, .. } = &event {
@@ -254,23 +256,4 @@ fn answer(method: &str) -> Result<serde_json::Value, String> {
         "approval" => Ok(serde_json::json!({ "outcome": "approved" })),
         other => Err(format!("a local run has no orchestrator, which `{other}` needs")),
     }
-}
-
-/// The first Ctrl-C stops the job gracefully, the second at once.
-async fn interrupts(orders: mpsc::Sender<JobOrder>) {
-    for force in [false, true] {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        eprintln!(
-            "{}",
-            if force { "stopping now" } else { "stopping; Ctrl-C again stops at once" }
-        );
-        let order = JobOrder::Cancel { force, reason: "cancelled by the user".to_owned() };
-        if orders.send_timeout(order, Duration::from_secs(1)).await.is_err() {
-            return;
-        }
-    }
-    // Keeps the orders open until the job has ended.
-    std::future::pending::<()>().await;
 }

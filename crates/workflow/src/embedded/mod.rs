@@ -116,7 +116,7 @@ pub(crate) async fn start(
     let description = match tokio::time::timeout(request.limits.load, carrier.loaded).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(start_error("its thread died", None)),
-        Err(_) => Err(session.end_slow_load(&request)),
+        Err(_) => Err(session.end_slow_load(&request.entry)),
     };
     match description {
         Ok(description) => Ok((session, thread, description)),
