@@ -1,7 +1,5 @@
 //! `kici run local` as its users meet it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
