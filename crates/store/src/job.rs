@@ -3,6 +3,7 @@
 //! Every write names the state that it was decided from. A row that has moved on is left alone and missing from
 //! the answer, which the caller takes as: read again and decide again.
 
+use kici_model::state::JobKind;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -55,6 +56,10 @@ pub struct JobRow {
     pub hold: bool,
     /// Its concurrency groups must have room before it may run.
     pub slot: bool,
+    /// What it is for.
+    pub kind: JobKind,
+    /// The job as its generator gave it, JSON; none for a job that the definition has.
+    pub body: Option<String>,
 }
 
 /// An edge: the job starts only when the upstream ends in one of `run_on`.
@@ -83,16 +88,17 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
     sqlx::query!(
         "INSERT INTO job (id, run_id, position, name, base_name, lock_index, matrix, variant_kind, variant_label,
                 fanout_index, fanout_total, selector, environment, env, state, open_needs, wait_reason, end_reason,
-                error_message, init_failure, hold, slot, ready_at, finished_at)
+                error_message, init_failure, hold, slot, kind, body, ready_at, finished_at)
          SELECT id, run, position, name, base_name, lock_index, matrix::json, kind, label, fan_index, fan_total,
                 selector, environment, env::json, state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
-                CASE WHEN state = 'queued' THEN now() END,
+                kind_of, body::json, CASE WHEN state = 'queued' THEN now() END,
                 CASE WHEN state IN ('success', 'failed', 'cancelled', 'skipped') THEN now() END
            FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],
                 $8::text[], $9::text[], $10::int4[], $11::int4[], $12::uuid[], $13::text[], $14::text[],
-                $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::bool[])
+                $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::bool[],
+                $23::text[], $24::text[])
              AS t (id, run, position, name, base_name, lock_index, matrix, kind, label, fan_index, fan_total,
-                selector, environment, env, state, open_needs, wait, reason, error, init, hold, slot)",
+                selector, environment, env, state, open_needs, wait, reason, error, init, hold, slot, kind_of, body)",
         &id,
         &run,
         &position,
@@ -115,6 +121,8 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
         &maybe(|r| r.init_failure.as_deref()) as _,
         &rows.iter().map(|r| r.hold).collect::<Vec<_>>(),
         &rows.iter().map(|r| r.slot).collect::<Vec<_>>(),
+        &text(|r| r.kind.as_str()) as _,
+        &maybe(|r| r.body.as_deref()) as _,
     )
     .execute(conn)
     .await
@@ -150,6 +158,8 @@ pub struct JobNow {
     pub run_id: Uuid,
     /// Expanded name.
     pub name: String,
+    /// What it is for.
+    pub kind: String,
     /// Its state.
     pub state: String,
     /// Fencing number.
@@ -168,7 +178,7 @@ pub struct JobNow {
 pub async fn job_now(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
-        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job WHERE id = ANY($1)",
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job WHERE id = ANY($1)",
         ids,
     )
     .fetch_all(conn)
@@ -180,7 +190,7 @@ pub async fn job_now(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<JobNow
 pub async fn job_open(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
-        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
           WHERE run_id = $1 AND finished_at IS NULL ORDER BY position",
         run,
     )
@@ -327,7 +337,7 @@ pub async fn job_waited_too_long(
 ) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
-        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
           WHERE state = 'queued' AND agent_id IS NULL AND ready_at < now() - make_interval(secs => $1)
           LIMIT $2",
         limit_secs,
@@ -346,7 +356,7 @@ pub async fn job_silent(
 ) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
-        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
           WHERE agent_id IS NOT NULL AND finished_at IS NULL AND state = 'running'
             AND coalesce(heartbeat_at, started_at) < now() - make_interval(secs => $1)
           LIMIT $2",

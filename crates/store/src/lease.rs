@@ -169,7 +169,7 @@ pub async fn job_orphaned(
 pub async fn job_of_agent(conn: &mut PgConnection, agent: &str) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
-        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
           WHERE agent_id = $1 AND finished_at IS NULL",
         agent,
     )
@@ -208,7 +208,7 @@ pub async fn job_past_deadline(
 ) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
-        "SELECT id, run_id, name, state, attempt, agent_id, acked, failures, owner FROM job
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
           WHERE deadline <= now() AND finished_at IS NULL ORDER BY deadline LIMIT $1",
         limit,
     )
@@ -228,7 +228,7 @@ pub async fn job_cancelling(
         "UPDATE job SET state = 'cancelling', deadline = now() + make_interval(secs => $2)
           WHERE id = ANY($1) AND finished_at IS NULL AND agent_id IS NOT NULL
             AND state IN ('running', 'cancelling')
-      RETURNING id, run_id, name, state, attempt, agent_id, acked, failures, owner",
+      RETURNING id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner",
         jobs,
         within.as_secs_f64(),
     )

@@ -15,6 +15,7 @@ pub mod claim;
 pub mod definition;
 pub mod delivery;
 pub mod delivery_log;
+pub mod grow;
 pub mod job;
 pub mod lease;
 pub mod log_chunk;

@@ -18,8 +18,12 @@ pub struct ToSend {
     pub name: String,
     /// Name in the workflow.
     pub base_name: String,
-    /// Index in the workflow's `jobs`.
+    /// What it is for.
+    pub kind: String,
+    /// Index in the workflow's `jobs`: its own, or that of what it evaluates or comes from.
     pub lock_index: Option<i32>,
+    /// The job as its generator gave it, JSON.
+    pub body: Option<String>,
     /// Matrix combination, JSON.
     pub matrix: Option<String>,
     /// Place in the fan-out.
@@ -60,7 +64,7 @@ pub struct ToSend {
 pub async fn job_to_send(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<ToSend>, StoreError> {
     sqlx::query_as!(
         ToSend,
-        r#"SELECT j.id, j.run_id, j.attempt, j.name, j.base_name, j.lock_index, j.matrix::text, j.fanout_index,
+        r#"SELECT j.id, j.run_id, j.attempt, j.name, j.base_name, j.kind, j.lock_index, j.body::text, j.matrix::text, j.fanout_index,
                   j.fanout_total, j.environment, j.env::text, r.org_id, r.delivery, r.routing_key, r.provider, r.repo,
                   r.git_ref, r.sha, r.workflow_name, r.definition, r.event::text AS "event!", r.trust_tier, r.is_test
              FROM job j JOIN run r ON r.id = j.run_id WHERE j.id = ANY($1)"#,
@@ -80,6 +84,10 @@ pub struct Upstream {
     pub name: String,
     /// Its name in the workflow.
     pub base_name: String,
+    /// What it is for.
+    pub kind: String,
+    /// Index in the workflow's `jobs`.
+    pub lock_index: Option<i32>,
     /// `matrix` or `host`.
     pub variant_kind: Option<String>,
     /// What sets it apart from its siblings.
@@ -97,7 +105,7 @@ pub async fn job_upstreams(
 ) -> Result<Vec<Upstream>, StoreError> {
     sqlx::query_as!(
         Upstream,
-        "SELECT n.job_id, u.name, u.base_name, u.variant_kind, u.variant_label, u.state, u.outputs::text
+        "SELECT n.job_id, u.name, u.base_name, u.kind, u.lock_index, u.variant_kind, u.variant_label, u.state, u.outputs::text
            FROM job_need n JOIN job u ON u.id = n.upstream WHERE n.job_id = ANY($1) ORDER BY n.job_id, u.name",
         ids,
     )

@@ -147,6 +147,8 @@ pub struct JobView {
     pub name: String,
     /// Name in the workflow.
     pub base_name: String,
+    /// What it is for.
+    pub kind: String,
     /// State.
     pub state: String,
     /// Matrix combination, JSON.
@@ -181,7 +183,7 @@ pub struct JobView {
 pub async fn job_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobView>, StoreError> {
     sqlx::query_as!(
         JobView,
-        r#"SELECT j.id, j.run_id, j.name, j.base_name, j.state, j.matrix::text, j.agent_id, j.attempt,
+        r#"SELECT j.id, j.run_id, j.name, j.base_name, j.kind, j.state, j.matrix::text, j.agent_id, j.attempt,
                   coalesce(s.body::text, 'null') AS "selector!",
                   CASE WHEN j.state = 'queued' AND j.agent_id IS NULL
                        THEN coalesce(j.wait_reason::text, s.wait_reason::text) ELSE j.wait_reason::text END

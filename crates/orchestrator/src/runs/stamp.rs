@@ -8,7 +8,7 @@ use kici_model::graph::{Accepts, Edge, Readiness, evaluate};
 use kici_model::ids::{JobId, RunId};
 use kici_model::lock::{EnvValue, TextValue};
 use kici_model::state::{
-    EndReason, InitCategory, JobState, ReasonChange, RunState, WaitReason, derive_run,
+    EndReason, InitCategory, JobKind, JobState, ReasonChange, RunState, WaitReason, derive_run,
 };
 use kici_store::job::{JobRow, NeedRow};
 use kici_store::run::RunRow;
@@ -281,6 +281,8 @@ fn row(
         }),
         hold: false,
         slot: false,
+        kind: JobKind::Job,
+        body: None,
     }
 }
 

@@ -1,0 +1,33 @@
+//! What the jobs of a run are for.
+
+use super::job::words;
+
+words! {
+    /// What a job is for.
+    JobKind {
+        /// The author's own job.
+        Job = "job",
+        /// Computes values of another job: its environment, variables, concurrency group or matrix.
+        Init = "init",
+        /// Runs a generator of jobs.
+        Dynamic = "dynamic",
+        /// Prepares the source archive.
+        Build = "build",
+        /// Brings up an agent on a host.
+        Bringup = "bringup",
+    }
+}
+
+// Not derived: the words of the macro have no default.
+impl Default for JobKind {
+    fn default() -> Self {
+        Self::Job
+    }
+}
+
+impl JobKind {
+    /// Whether its result changes its run.
+    pub fn evaluates(self) -> bool {
+        matches!(self, Self::Init | Self::Dynamic)
+    }
+}
