@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::AdminTokens;
-use crate::agents::Agents;
+use crate::agents::{Agents, Roster};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::forge::Forge;
@@ -47,6 +47,7 @@ pub struct Parts {
     pub(crate) sources: Arc<Sources>,
     pub(crate) webhooks: Webhooks,
     pub(crate) agents: Agents,
+    pub(crate) roster: Roster,
     pub(crate) dispatch: Dispatch,
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
@@ -80,6 +81,7 @@ impl App {
             sources,
             webhooks: Webhooks::new(&config),
             agents: Agents::new(),
+            roster: Roster::new(),
             dispatch,
             facts,
             logs: Logs::open(&config)?,
@@ -124,6 +126,7 @@ impl Work {
         self.inbox.spawn(app);
         self.dispatch.spawn(app);
         crate::logs::spawn(app);
+        crate::agents::spawn(app);
         crate::reconcile::spawn(app);
     }
 }

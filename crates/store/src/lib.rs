@@ -10,6 +10,7 @@ mod lock;
 mod time;
 
 pub mod admin_token;
+pub mod agent;
 pub mod agent_token;
 pub mod claim;
 pub mod definition;
@@ -19,6 +20,7 @@ pub mod grow;
 pub mod job;
 pub mod lease;
 pub mod log_chunk;
+pub mod roster;
 pub mod run;
 pub mod send;
 pub mod source;

@@ -7,6 +7,9 @@ use crate::config::AgentAuth;
 
 const ROOT: &str = "kici:privileged:root";
 
+/// Bytes of an agent's id.
+const LONGEST_ID: usize = 512;
+
 /// Reserved labels that an agent finds out by itself.
 const SELF_REPORTED: [&str; 3] = ["kici:os:", "kici:arch:", "kici:host:"];
 
@@ -20,7 +23,7 @@ pub(super) fn check(
     register: &Register,
 ) -> Result<(), Close> {
     let refuse = |reason: String| Err(Close::new(CloseCode::Refused, &reason));
-    if register.max_concurrency == Some(0) || register.agent_id.is_empty() {
+    if register.max_concurrency == Some(0) || !is_id(&register.agent_id) {
         return Err(Close::new(CloseCode::Protocol, Close::REGISTER_FIRST));
     }
     let scope = identity.and_then(|identity| identity.scope.as_ref());
@@ -61,6 +64,11 @@ pub(super) fn check(
         ));
     }
     Ok(())
+}
+
+/// Ids are shown, logged and stored: nothing endless, nothing that hides.
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= LONGEST_ID && !id.chars().any(char::is_control)
 }
 
 #[cfg(test)]

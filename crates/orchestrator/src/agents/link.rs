@@ -77,6 +77,8 @@ pub(super) enum Effect {
         job: Uuid,
         kind: &'static str,
     },
+    /// What the agent's clock shows, epoch ms.
+    Clock(i64),
     /// The agent's own log and numbers.
     Note(String),
 }
@@ -313,6 +315,7 @@ impl Link {
                     })]
                 })
             }
+            FromAgent::Heartbeat(beat) => beat.timestamp.map(Effect::Clock).into_iter().collect(),
             FromAgent::AgentStatus(status) => {
                 vec![Effect::Load { active: status.active_jobs, draining: status.draining }]
             }

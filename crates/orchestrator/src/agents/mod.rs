@@ -1,21 +1,32 @@
 //! Agents: their sockets, what they hold, and who is connected.
 //!
 //! `socket` and `reader` are the edge (one task writes, one reads), `link` decides what a message means and owns no socket,
-//! `gates` says who may register, `register` compares what an agent holds with the table, `outcome` turns reports
-//! into facts, `registry` knows the connected agents for `dispatch`.
+//! `gates` says who may register, `enter` lets it in, `register` compares what it holds with the table, `outcome` turns
+//! reports into facts. `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
 
 mod answers;
+mod connected;
+mod enter;
 mod gates;
+mod life;
 mod link;
 mod outcome;
 mod reader;
 mod register;
 mod registry;
+mod roster;
 mod socket;
 
 pub(crate) use registry::{Agents, Offer};
+pub(crate) use roster::Roster;
 
+use crate::app::App;
 use crate::http::{Access, Routes};
+
+/// Starts what keeps the roster.
+pub(crate) fn spawn(app: &App) {
+    app.spawn(roster::keep(app.clone()));
+}
 
 pub(crate) fn routes() -> Routes {
     Routes::new().get("/ws", Access::Agent, socket::upgrade)

@@ -3,6 +3,7 @@
 //! Frames are handled strictly one after the other. While a report waits for the database, the socket is not
 //! read, and so the agent is slowed down instead of anything being dropped.
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,9 +12,8 @@ use std::time::Instant;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
-use kici_model::labels::AgentLabels;
 use kici_protocol::agent::limits::{AUTH_TIMEOUT, MAX_MESSAGE, PING_TIMEOUT, REGISTER_TIMEOUT};
-use kici_protocol::agent::{Close, CloseCode, Register, RegisterAck, ToAgent};
+use kici_protocol::agent::{Close, CloseCode, ToAgent};
 use kici_store::job::job_now;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
@@ -21,9 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::connected::{Connected, Order};
 use super::link::{Effect, Link};
-use super::register::{Reconciled, reconcile};
-use super::registry::{Connected, Entry, Order};
 use crate::access::agent_token_verify;
 use crate::app::App;
 use crate::jobs::Fact;
@@ -39,6 +38,9 @@ pub(super) const CLOSE_WITHIN: Duration = Duration::from_millis(1000);
 pub(super) struct Reader {
     pub(super) app: App,
     pub(super) connection: Uuid,
+    pub(super) from: SocketAddr,
+    /// See [`Reader::number`].
+    pub(super) number: Option<i64>,
     pub(super) link: Arc<Mutex<Link>>,
     pub(super) orders: mpsc::Sender<Order>,
     /// The writer has sent a close, or cannot write any more.
@@ -48,6 +50,8 @@ pub(super) struct Reader {
     /// A newer connection has the agent's id.
     pub(super) replaced: CancellationToken,
     pub(super) done: CancellationToken,
+    /// Why the connection ended.
+    pub(super) ended: String,
 }
 
 impl Reader {
@@ -84,8 +88,15 @@ impl Reader {
                     });
                     return self.hang_up(close).await;
                 }
-                Ok(None | Some(Err(_)) | Some(Ok(Message::Close(_)))) => return,
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+                Ok(Some(Ok(Message::Close(Some(frame))))) => {
+                    self.ended = format!("closed by the agent ({} {})", frame.code, frame.reason);
+                    return;
+                }
+                Ok(None | Some(Err(_)) | Some(Ok(Message::Close(None)))) => return,
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {
+                    self.alive();
+                    continue;
+                }
                 Ok(Some(Ok(Message::Binary(_)))) => {
                     return self
                         .hang_up(Close::new(CloseCode::Protocol, Close::MALFORMED_JSON))
@@ -101,6 +112,7 @@ impl Reader {
 
     /// Handles one frame to its end.
     async fn take(&mut self, text: &str) -> ControlFlow<Close> {
+        self.alive();
         if text.len() > MAX_MESSAGE {
             return ControlFlow::Break(Close::new(CloseCode::Protocol, Close::MESSAGE_TOO_LARGE));
         }
@@ -121,6 +133,7 @@ impl Reader {
             Effect::Send(message) => self.send(message).await,
             Effect::Close(close) => return Err(close),
             Effect::Verify(token) => {
+                self.number().await?;
                 let verified = agent_token_verify(&self.app.store, token.expose()).await;
                 let identity = verified.map_err(|error| {
                     warn!(error = %Chain(&error), "could not check an agent's token");
@@ -151,7 +164,7 @@ impl Reader {
             }
             Effect::Load { active, draining } => {
                 if let Some(agent) = &self.agent {
-                    agent.draining.fetch_or(draining, Ordering::Relaxed);
+                    agent.drains(draining);
                     if usize::try_from(active).is_ok_and(|active| active < agent.max) {
                         agent.paused.store(false, Ordering::Relaxed);
                     }
@@ -161,96 +174,18 @@ impl Reader {
             Effect::Pause { draining } => {
                 if let Some(agent) = &self.agent {
                     agent.paused.store(true, Ordering::Relaxed);
-                    agent.draining.fetch_or(draining, Ordering::Relaxed);
+                    agent.drains(draining);
+                }
+            }
+            Effect::Clock(theirs) => {
+                if let Some(agent) = &self.agent {
+                    agent.life.clock(theirs, jiff::Timestamp::now().as_millisecond());
                 }
             }
             Effect::Foreign { job, kind } => self.foreign(job, kind).await?,
             Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
         }
         Ok(None)
-    }
-
-    async fn register(&mut self, register: Register) -> Result<(), Close> {
-        let identity = self.link().identity().cloned();
-        let again = self.agent.take();
-        let agent = Arc::new(Connected {
-            id: register.agent_id.clone(),
-            labels: AgentLabels {
-                labels: register.labels.iter().cloned().collect(),
-                mandatory: identity
-                    .iter()
-                    .flat_map(|identity| identity.mandatory.iter().cloned())
-                    .collect(),
-            },
-            max: usize::try_from(register.max_concurrency.unwrap_or(1)).unwrap_or(1),
-            token: identity.as_ref().map(|identity| identity.token),
-            link: Arc::clone(&self.link),
-            orders: self.orders.clone(),
-            ready: false.into(),
-            paused: false.into(),
-            draining: false.into(),
-            replaced: self.replaced.clone(),
-            done: self.done.clone(),
-        });
-        if let Some(again) = &again {
-            // The same connection under new labels, perhaps under another id: the old entry must not stay.
-            self.app.agents.leave(again);
-        }
-        let before = match self.app.agents.enter(&agent) {
-            Entry::Taken => return Err(Close::new(CloseCode::Protocol, Close::AGENT_ID_TAKEN)),
-            Entry::In { before } => before,
-        };
-        self.agent = Some(Arc::clone(&agent));
-        self.app.agents.registered(self.connection);
-        let mut reconciled = Reconciled::default();
-        if again.is_none() {
-            // What the connection before this one still had to say comes first.
-            if let Some(before) = before {
-                let _ = timeout(2 * CLOSE_WITHIN, before.done.cancelled()).await;
-            }
-            self.app.facts.flush().await;
-            reconciled = self.compare(&agent.id, &register).await?;
-            for (job, held) in &reconciled.held {
-                self.app.logs.adopted(&self.app, *job, held.attempt).await;
-            }
-            self.link().on_registered(std::mem::take(&mut reconciled.held));
-        }
-        self.send(ToAgent::RegisterAck(RegisterAck {
-            agent_id: register.agent_id,
-            labels: register.labels,
-            scaler_managed: identity.is_some_and(|identity| identity.bound_to.is_some()),
-            pending_dispatch: false,
-            features: vec![RegisterAck::NO_RATE_LIMIT.into(), RegisterAck::RECONCILED.into()],
-        }))
-        .await;
-        for stop in reconciled.stop {
-            agent.cancel(stop.run, stop.job, stop.reason, stop.force);
-        }
-        info!(agent.id = %agent.id, version = register.version.as_deref().unwrap_or("unknown"),
-              in_flight = register.in_flight_jobs.len(), "agent {} registered", agent.id);
-        agent.ready.store(true, Ordering::Release);
-        self.app.dispatch.wake();
-        Ok(())
-    }
-
-    async fn compare(&self, agent: &str, register: &Register) -> Result<Reconciled, Close> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match reconcile(&self.app, agent, &register.in_flight_jobs).await {
-                Ok(reconciled) => return Ok(reconciled),
-                Err(error) if error.is_transient() && tries < 5 => {
-                    tokio::time::sleep(Duration::from_millis(100 << tries)).await;
-                }
-                Err(error) => {
-                    warn!(agent.id = agent, error = %Chain(&error), "could not compare an agent's jobs");
-                    return Err(Close::new(
-                        CloseCode::Internal,
-                        "could not compare the agent's jobs",
-                    ));
-                }
-            }
-        }
     }
 
     /// A job that this connection does not hold. One that was given to this agent before is only late.
@@ -275,7 +210,7 @@ impl Reader {
         Ok(())
     }
 
-    async fn send(&self, message: ToAgent) {
+    pub(super) async fn send(&self, message: ToAgent) {
         // The writer is gone when this fails, and the reader ends with its next look.
         let _ = self.orders.send(Order::Send(Box::new(message))).await;
     }
@@ -287,6 +222,7 @@ impl Reader {
     /// Closes and waits for the other side, so that the close frame is not lost with unread data.
     async fn hang_up(&mut self, close: Close) {
         let agent = self.agent_id();
+        self.ended = format!("{} ({})", close.reason, close.code as u16);
         info!(agent.id = %agent, code = close.code as u16, reason = %close.reason, "closing an agent's connection");
         self.close(close).await;
         let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
@@ -308,11 +244,18 @@ impl Reader {
         self.hang_up(Close::new(CloseCode::GoingAway, reason)).await;
     }
 
+    /// A frame came.
+    fn alive(&self) {
+        if let Some(agent) = &self.agent {
+            agent.life.frame();
+        }
+    }
+
     fn agent_id(&self) -> String {
         self.agent.as_ref().map(|agent| agent.id.clone()).unwrap_or_default()
     }
 
-    fn link(&self) -> MutexGuard<'_, Link> {
+    pub(super) fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().expect("the link does not panic")
     }
 }

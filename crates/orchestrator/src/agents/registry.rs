@@ -1,50 +1,19 @@
-//! Who is connected, what each offers, and the way to send to it.
+//! Who is connected here, and what each can take.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use kici_model::ids::TokenId;
-use kici_model::labels::AgentLabels;
-use kici_protocol::agent::{AuthFailure, Close, CloseCode, JobCancel, JobDispatch, ToAgent};
+use kici_protocol::agent::{AuthFailure, Close, CloseCode, ToAgent};
 use kici_protocol::http::agent_tokens::PendingAgentView;
 use kici_protocol::http::time::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::link::Link;
-
-/// Messages that may wait for a socket. An agent that does not read its orders counts as gone.
-pub(super) const ORDERS: usize = 64;
-
-/// Something for the writing side of a connection.
-#[derive(Debug)]
-pub(super) enum Order {
-    Send(Box<ToAgent>),
-    Close(Close),
-}
-
-/// A registered agent.
-#[derive(Debug)]
-pub(crate) struct Connected {
-    pub(super) id: String,
-    pub(super) labels: AgentLabels,
-    pub(super) max: usize,
-    pub(super) token: Option<TokenId>,
-    pub(super) link: Arc<Mutex<Link>>,
-    pub(super) orders: mpsc::Sender<Order>,
-    /// Compared with the table; offers may be made.
-    pub(super) ready: AtomicBool,
-    /// Refused a job and has not said that it is free again.
-    pub(super) paused: AtomicBool,
-    pub(super) draining: AtomicBool,
-    /// Cancelled when a newer connection has its id.
-    pub(super) replaced: CancellationToken,
-    /// Cancelled when its reader has taken its last frame.
-    pub(super) done: CancellationToken,
-}
+use super::connected::Connected;
 
 /// All connected agents.
 pub(crate) struct Agents {
@@ -101,6 +70,11 @@ impl Agents {
         offers
     }
 
+    /// All registered agents.
+    pub(super) fn all(&self) -> Vec<Arc<Connected>> {
+        self.map().values().cloned().collect()
+    }
+
     /// The connection of an agent.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Connected>> {
         self.map().get(id).cloned()
@@ -133,6 +107,11 @@ impl Agents {
             agent.close(Close::new(CloseCode::Refused, reason));
         }
         kicked.len()
+    }
+
+    /// Whether another token holds the agent's id here.
+    pub(super) fn is_taken(&self, agent: &Connected) -> bool {
+        self.map().get(&agent.id).is_some_and(|before| before.token != agent.token)
     }
 
     pub(super) fn enter(&self, agent: &Arc<Connected>) -> Entry {
@@ -211,70 +190,5 @@ impl Drop for Open<'_> {
         self.0.registered(self.1);
         self.0.open.fetch_sub(1, Ordering::AcqRel);
         self.0.closed.notify_waiters();
-    }
-}
-
-impl Connected {
-    /// Its id.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Its labels and taints.
-    pub(crate) fn labels(&self) -> &AgentLabels {
-        &self.labels
-    }
-
-    /// How many jobs it can take now.
-    pub(crate) fn free(&self) -> usize {
-        if self.paused.load(Ordering::Relaxed) {
-            0
-        } else {
-            self.max.saturating_sub(self.link().load())
-        }
-    }
-
-    /// Counts a claimed job as held, before anything is sent.
-    pub(crate) fn reserve(&self, job: Uuid, run: Uuid, attempt: i32) {
-        self.link().offer(job, run, attempt);
-    }
-
-    /// Forgets a job: it was not sent, or its deadline passed.
-    pub(crate) fn release(&self, job: Uuid) {
-        self.link().withdraw(job);
-    }
-
-    /// Whether it holds this attempt without having said that it runs.
-    pub(crate) fn is_waiting_to_ack(&self, job: Uuid, attempt: i32) -> bool {
-        self.link().holds(job).is_some_and(|held| held.attempt == attempt && !held.started)
-    }
-
-    /// Sends a job that was reserved. `false`: the connection is gone or stuck.
-    pub(crate) fn dispatch(&self, dispatch: JobDispatch) -> bool {
-        self.send(ToAgent::JobDispatch(Box::new(dispatch)))
-    }
-
-    /// Asks it to stop a job.
-    pub(crate) fn cancel(&self, run: Uuid, job: Uuid, reason: &str, force: bool) -> bool {
-        self.send(ToAgent::JobCancel(JobCancel {
-            message_id: Uuid::new_v4().to_string(),
-            run_id: run.to_string(),
-            job_id: job.to_string(),
-            reason: reason.to_owned(),
-            force,
-        }))
-    }
-
-    pub(crate) fn close(&self, close: Close) {
-        // A full channel is closed by its stuck writer soon.
-        let _ = self.orders.try_send(Order::Close(close));
-    }
-
-    pub(super) fn send(&self, message: ToAgent) -> bool {
-        self.orders.try_send(Order::Send(Box::new(message))).is_ok()
-    }
-
-    pub(super) fn link(&self) -> MutexGuard<'_, Link> {
-        self.link.lock().expect("the link does not panic")
     }
 }

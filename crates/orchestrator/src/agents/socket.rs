@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::connected::{Connected, ORDERS, Order};
 use super::link::Link;
 use super::reader::{CLOSE_WITHIN, Reader};
-use super::registry::{Connected, ORDERS, Order};
 use crate::app::App;
 use crate::logging::Chain;
 
@@ -67,6 +67,8 @@ async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
     let mut reader = Reader {
         app: app.clone(),
         connection,
+        from,
+        number: None,
         link,
         orders,
         closing,
@@ -74,11 +76,12 @@ async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
         agent: None,
         replaced: CancellationToken::new(),
         done: CancellationToken::new(),
+        ended: "connection lost".to_owned(),
     };
     reader.run().await;
     reader.done.cancel();
     if let Some(agent) = reader.agent.take() {
-        disconnected(&app, &agent).await;
+        disconnected(&app, &agent, std::mem::take(&mut reader.ended)).await;
     }
     // The writer ends with its channel, after the close frame; somebody may still hold the other end for a moment.
     drop(reader);
@@ -117,11 +120,12 @@ async fn write(
 }
 
 /// The jobs of an agent that is gone wait for it, unless a newer connection has them already.
-async fn disconnected(app: &App, agent: &Arc<Connected>) {
+async fn disconnected(app: &App, agent: &Arc<Connected>, why: String) {
     if !app.agents.leave(agent) {
         return;
     }
-    info!(agent.id = %agent.id, "agent {} disconnected", agent.id);
+    info!(agent.id = %agent.id, "agent {} disconnected: {why}", agent.id);
+    app.roster.left(agent, why);
     if app.stop.is_cancelled() {
         // The next orchestrator finds the jobs by the lock that this one held.
         return;

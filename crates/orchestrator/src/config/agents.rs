@@ -21,6 +21,10 @@ pub struct AgentsConfig {
     pub stale_multiplier: u32,
     /// `KICI_AGENT_TOKEN_TTL_MS`: life of an ephemeral agent token.
     pub token_ttl: Duration,
+    /// `KICI_ROSTER_GRACE_MS`: how long a host counts as there after its last sign of life.
+    pub roster_grace: Duration,
+    /// `KICI_ROSTER_TTL_MS`: how long the roster remembers an agent that is away.
+    pub roster_ttl: Duration,
 }
 
 /// Whether agents show a token.
@@ -61,6 +65,8 @@ impl AgentsConfig {
             stale_scan: vars.millis("KICI_STALE_DETECTOR_SCAN_INTERVAL_MS", 60_000, 1),
             stale_multiplier: vars.number("KICI_STALE_DETECTOR_THRESHOLD_MULTIPLIER", 2, 1),
             token_ttl: vars.millis("KICI_AGENT_TOKEN_TTL_MS", 3_600_000, 1),
+            roster_grace: vars.millis("KICI_ROSTER_GRACE_MS", 300_000, 1),
+            roster_ttl: vars.millis("KICI_ROSTER_TTL_MS", 1_800_000, 1),
         }
     }
 }

@@ -105,6 +105,15 @@ impl Env {
         }
     }
 
+    /// Another orchestrator on the same database.
+    pub(crate) async fn second(&self) -> Second {
+        let mut vars = variables(self.db.url(), self.data.path());
+        vars.retain(|(name, _)| !self.extra.iter().any(|(other, _)| other == name));
+        vars.extend(self.extra.iter().cloned());
+        let (config, _) = Config::from_vars(vars).unwrap();
+        Second(Start { config }.run().await.unwrap())
+    }
+
     /// Points this environment at an orchestrator that runs elsewhere.
     pub(crate) fn use_port(&mut self, port: u16) {
         self.port = port;
@@ -256,6 +265,19 @@ impl Env {
                 return lines;
             }
         }
+    }
+}
+
+/// See [`Env::second`].
+pub(crate) struct Second(Server);
+
+impl Second {
+    pub(crate) fn port(&self) -> u16 {
+        self.0.address.port()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.0.stop().await;
     }
 }
 

@@ -11,3 +11,4 @@ mod logs;
 mod needs;
 mod push;
 mod reconnect;
+mod roster;

@@ -1,6 +1,7 @@
 //! What the store promises to several processes at once, on a real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod agents;
 mod deliveries;
 mod leases;
 
