@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::shell;
 use crate::workspace::{self, Profile};
+pub(crate) use http::free_port;
 pub(crate) use repository::Repository;
 
 /// The database of the orchestrator.
@@ -78,7 +79,7 @@ pub(crate) fn service(program: &Path, log: &Path) -> Result<Command> {
 }
 
 /// What the caller's shell has set for an installation of its own must not steer this one.
-fn without_our_variables(command: &mut Command) {
+pub(crate) fn without_our_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"KICI_") {
             command.env_remove(name);
@@ -105,7 +106,7 @@ impl Installation {
             orchestrator: None,
             profile,
             folder: folder.to_owned(),
-            port: http::free_port()?,
+            port: free_port()?,
             admin_token: random_hex()?,
             cluster,
         };
@@ -152,7 +153,7 @@ impl Installation {
     /// Starts an agent and waits until it is registered.
     pub(crate) fn start_agent(&self, id: &str, token: &str) -> Result<Companion> {
         let log = self.folder.join(format!("agent-{id}.log"));
-        let port = http::free_port()?;
+        let port = free_port()?;
         let mut command = service(&self.profile.program("kici-agent"), &log)?;
         command
             .env("KICI_ORCHESTRATOR_URL", format!("ws://127.0.0.1:{}/ws", self.port))
@@ -241,7 +242,7 @@ fn wait_ready(program: &mut Companion, port: u16, log: &Path) -> Result<()> {
 }
 
 /// 32 random bytes in hexadecimal digits.
-fn random_hex() -> Result<String> {
+pub(crate) fn random_hex() -> Result<String> {
     use std::io::Read;
     let mut bytes = [0; 32];
     File::open("/dev/urandom")

@@ -5,8 +5,10 @@
 
 mod arrows;
 mod bench;
+mod chaos;
 mod demo;
 mod installation;
+mod processes;
 mod report;
 mod setup;
 mod shell;
@@ -43,6 +45,8 @@ enum Task {
     Table(table::Arguments),
     /// Measure release builds.
     Bench(bench::Arguments),
+    /// Break a whole installation at random while it works, and check that nothing was lost.
+    Chaos(chaos::Arguments),
     /// Check the dependency arrows between our crates.
     CheckArrows,
 }
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Task::Sqlx(arguments) => sqlx::run(&arguments),
         Task::Table(arguments) => table::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Chaos(arguments) => chaos::run(&arguments),
         Task::CheckArrows => arrows::run(),
     };
     match result {

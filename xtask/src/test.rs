@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::report::Report;
-use crate::{arrows, demo, setup, sqlx, table};
+use crate::{arrows, chaos, demo, setup, sqlx, table};
 
 /// `cargo xtask test`.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -28,6 +28,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         report.stage("doc tests", stages::doc_tests);
         report.stage("tables", table::stage);
         report.stage("demo", demo::stage);
+        report.stage("chaos", chaos::stage);
     }
     report.stage("generated", || stages::unchanged(&generated));
     Ok(report.finish())

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::binaries::Binaries;
 use crate::companion::Companion;
 use crate::error::DevDbError;
@@ -66,19 +68,38 @@ impl Cluster {
         } else {
             init(&binaries, &layout, identity, purpose)?;
         }
-        let mut server = server::spawn(
-            server_command(&binaries, &layout, identity, purpose)?,
-            purpose != Purpose::SharedTests,
-        )?;
-        if let Err(reason) = server::wait_ready(&mut server, &layout.data, START_LIMIT) {
-            server.stop();
-            return Err(DevDbError::Start {
-                folder: layout.folder.clone(),
-                reason,
-                log: layout.log_tail(),
-            });
-        }
+        let server = serve(&binaries, &layout, identity, purpose)?;
         Ok(Self { binaries, layout, purpose, server })
+    }
+
+    /// Kills the server at once, as a crash would; what was committed is still there after
+    /// [`Cluster::restart`].
+    pub fn crash(&mut self) {
+        self.server.signal(Signal::SIGKILL);
+        let _certain = self.server.wait(PREDECESSOR_LIMIT);
+    }
+
+    /// Starts the server again after [`Cluster::crash`].
+    pub fn restart(&mut self) -> Result<(), DevDbError> {
+        let identity = Identity::choose()?;
+        let deadline = Instant::now() + PREDECESSOR_LIMIT;
+        clear_stale_pid_file(&self.layout)?;
+        loop {
+            match serve(&self.binaries, &self.layout, identity, self.purpose) {
+                Ok(server) => {
+                    self.server = server;
+                    return Ok(());
+                }
+                // Sessions of the killed server take a moment to notice, and hold its memory.
+                Err(_) if Instant::now() < deadline => std::thread::park_timeout(POLL_PREDECESSOR),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the server runs.
+    pub fn is_running(&mut self) -> bool {
+        self.server.wait(Duration::ZERO).is_none()
     }
 
     /// The URL of one of its databases; `postgres` always exists.
@@ -185,6 +206,28 @@ fn empty_dir(dir: &Path) -> Result<(), DevDbError> {
         removed.map_err(DevDbError::files("remove", path))?;
     }
     Ok(())
+}
+
+/// Starts the server and waits until it accepts connections.
+fn serve(
+    binaries: &Binaries,
+    layout: &Layout,
+    identity: Identity,
+    purpose: Purpose,
+) -> Result<Companion, DevDbError> {
+    let mut server = server::spawn(
+        server_command(binaries, layout, identity, purpose)?,
+        purpose != Purpose::SharedTests,
+    )?;
+    if let Err(reason) = server::wait_ready(&mut server, &layout.data, START_LIMIT) {
+        server.stop();
+        return Err(DevDbError::Start {
+            folder: layout.folder.clone(),
+            reason,
+            log: layout.log_tail(),
+        });
+    }
+    Ok(server)
 }
 
 fn server_command(

@@ -141,3 +141,17 @@ fn the_server_ends_when_its_starter_is_killed() {
     starter.wait().unwrap();
     wait_until("the server to end", || !alive(pid));
 }
+
+#[test]
+fn what_was_committed_survives_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(&dir.path().join("db"), Purpose::Throwaway).unwrap();
+    cluster.ensure_database("work").unwrap();
+    query(&cluster, "CREATE TABLE t AS SELECT 42 AS n");
+    let pid = cluster.server_pid();
+    cluster.crash();
+    assert!(!alive(pid), "the server survived its crash");
+    cluster.restart().unwrap();
+    assert_ne!(cluster.server_pid(), pid);
+    assert_eq!(query(&cluster, "SELECT n FROM t"), "42");
+}

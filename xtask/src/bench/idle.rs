@@ -1,6 +1,5 @@
 //! Memory of idle programs, and the time until they are of use.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -8,6 +7,7 @@ use kici_devdb::Companion;
 
 use super::measure::{Metrics, percentile_ms};
 use crate::installation::{self, Installation};
+use crate::processes::children;
 use crate::workspace::Profile;
 
 /// How often each program is started; the median counts.
@@ -66,18 +66,6 @@ fn memory_mb(pid: i32, name: &str) -> Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
     Ok(kib.with_context(|| format!("{path} has no {name}"))? * 1024.0 / 1_000_000.0)
-}
-
-fn children(pid: i32) -> Vec<i32> {
-    let tasks = format!("/proc/{pid}/task");
-    let Ok(tasks) = std::fs::read_dir(Path::new(&tasks)) else { return Vec::new() };
-    tasks
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|text| {
-            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
-        })
-        .collect()
 }
 
 /// Lets a program be, and makes sure that it stays up.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// A port of 127.0.0.1 that is free right now.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }
