@@ -13,7 +13,7 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Looks at the machine once.
-    pub(crate) fn gather(config: &Config) -> Self {
+    pub(crate) fn gather(config: &Config, agent_id: &str) -> Self {
         let platform = platform();
         let arch = arch();
         let host = hostname();
@@ -22,7 +22,7 @@ impl Facts {
         let uid = nix::unistd::getuid();
         let register = Register {
             message_id: String::new(),
-            agent_id: config.agent_id.clone(),
+            agent_id: agent_id.to_owned(),
             labels: labels(&config.labels, platform, arch, &host, &config.roles),
             platform: Some(platform.to_owned()),
             arch: Some(arch.to_owned()),

@@ -55,6 +55,7 @@ pub(crate) async fn serve(listener: TcpListener, pages: Pages) {
 }
 
 async fn health(State(pages): State<Pages>) -> impl IntoResponse {
+    let outbox = pages.metrics.outbox();
     Json(json!({
         "status": "ok",
         "timestamp": crate::logging::timestamp(),
@@ -63,6 +64,12 @@ async fn health(State(pages): State<Pages>) -> impl IntoResponse {
         "agentId": &*pages.agent_id,
         "activeJobs": pages.metrics.active_jobs(),
         "connected": pages.metrics.is_connected(),
+        "outbox": {
+            "bytes": outbox.disk_bytes,
+            "jobs": outbox.jobs,
+            "storage": if outbox.problem.is_none() { "disk" } else { "memory" },
+            "problem": outbox.problem,
+        },
     }))
 }
 

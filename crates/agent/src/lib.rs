@@ -22,6 +22,7 @@ mod questions;
 mod signals;
 mod socket;
 mod start;
+mod state;
 
 pub use agent::Exit;
 pub use config::{Config, ConfigError};
@@ -29,4 +30,5 @@ pub use http::ListenError;
 pub use job::{Launcher, become_subreaper};
 pub use job_process::job_process;
 pub use signals::{Signal, listen as listen_for_signals};
-pub use start::{Prepared, prepare};
+pub use start::{Prepared, StartError, prepare};
+pub use state::StateTaken;

@@ -12,6 +12,7 @@ use kici_exec::spec::StepStatus;
 use kici_protocol::agent::{Bucket, JobState, Metric, MetricType};
 
 use crate::config::Backpressure;
+use crate::outbox::Standing;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Metrics {
     backpressure_events: AtomicU64,
     backpressure_active: AtomicI64,
     connected: AtomicI64,
+    outbox: Mutex<Standing>,
 }
 
 const JOB_ENDS: [&str; 3] = ["success", "failed", "cancelled"];
@@ -47,6 +49,7 @@ impl Metrics {
             backpressure_events: AtomicU64::new(0),
             backpressure_active: AtomicI64::new(0),
             connected: AtomicI64::new(0),
+            outbox: Mutex::default(),
         }
     }
 
@@ -106,6 +109,16 @@ impl Metrics {
         self.connected.load(Ordering::Relaxed) == 1
     }
 
+    /// How the outbox stands.
+    pub(crate) fn outbox_stands(&self, standing: Standing) {
+        *self.outbox.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
+    /// How the outbox stands.
+    pub(crate) fn outbox(&self) -> Standing {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Jobs that run now.
     pub(crate) fn active_jobs(&self) -> u32 {
         u32::from(self.jobs_active.load(Ordering::Relaxed) == 1)
@@ -139,6 +152,9 @@ impl Metrics {
             &[("mode", mode)],
             &self.backpressure_active,
         ));
+        let outbox = self.outbox();
+        series.push(value("kici_agent_outbox_bytes", outbox.disk_bytes));
+        series.push(value("kici_agent_outbox_jobs", outbox.jobs as u64));
         series.push(gauge("kici_agent_connection_status", &[], &self.connected));
         series
     }
@@ -203,6 +219,11 @@ fn counter(name: &str, labels: &[(&str, &str)], count: &AtomicU64) -> Metric {
 fn gauge(name: &str, labels: &[(&str, &str)], value: &AtomicI64) -> Metric {
     let value = Some(value.load(Ordering::Relaxed) as f64);
     Metric { value, ..metric(name, MetricType::Gauge, labels) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^52")]
+fn value(name: &str, value: u64) -> Metric {
+    Metric { value: Some(value as f64), ..metric(name, MetricType::Gauge, &[]) }
 }
 
 /// Prometheus text exposition of the series, and of this process.

@@ -13,6 +13,7 @@ use crate::http::{self, ListenError, Pages};
 use crate::job::{self, Launcher};
 use crate::metrics::Metrics;
 use crate::signals::Signal;
+use crate::state::{State, StateTaken};
 
 /// An agent whose port is open and that has not connected yet.
 #[derive(Debug)]
@@ -23,14 +24,26 @@ pub struct Prepared {
     address: SocketAddr,
 }
 
-/// Opens the health port and removes what an earlier agent left behind.
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is taken.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Another agent has its state folder.
+    #[error(transparent)]
+    State(#[from] StateTaken),
+}
+
+/// Takes the state folder, opens the health port and puts right what an earlier agent left behind.
 ///
 /// # Errors
-/// The port is taken.
-pub async fn prepare(config: Config, launcher: Launcher) -> Result<Prepared, ListenError> {
+/// The port is taken, or another agent uses the state folder.
+pub async fn prepare(config: Config, launcher: Launcher) -> Result<Prepared, StartError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let state = State::open(&config.jobs.data_dir, config.agent_id.as_deref())?;
     let (listener, address) = http::listen(config.port).await?;
     // Not waited for: it reads a whole temporary folder.
     tokio::task::spawn_blocking(|| {
@@ -41,18 +54,18 @@ pub async fn prepare(config: Config, launcher: Launcher) -> Result<Prepared, Lis
     });
     let metrics = Arc::new(Metrics::new(config.backpressure));
     let pages = Pages {
-        agent_id: config.agent_id.as_str().into(),
+        agent_id: state.agent_id().into(),
         metrics: Arc::clone(&metrics),
         started: Instant::now(),
     };
     tracing::info!(
-        agent.id = config.agent_id,
+        agent.id = state.agent_id(),
         port = address.port(),
         "kici-agent {} started on port {}",
         env!("CARGO_PKG_VERSION"),
         address.port()
     );
-    Ok(Prepared { agent: Agent::new(config, launcher, metrics), listener, pages, address })
+    Ok(Prepared { agent: Agent::new(config, state, launcher, metrics), listener, pages, address })
 }
 
 impl Prepared {

@@ -53,7 +53,8 @@ impl Context {
         control: Arc<Control>,
         alone: bool,
     ) -> std::io::Result<Self> {
-        let temp = tempfile::Builder::new().prefix("kici-").tempdir()?;
+        let place = spec.temp.clone().unwrap_or_else(std::env::temp_dir);
+        let temp = tempfile::Builder::new().prefix("kici-").tempdir_in(place)?;
         let masker = Arc::new(Masker::new(spec.secrets.values().map(String::as_str)));
         let logs = Logs::new(Arc::clone(&masker), events.clone(), spec.max_log_bytes);
         let root = match &spec.checkout {

@@ -35,6 +35,10 @@ pub struct JobSpec {
     pub checkout: Checkout,
     /// A fresh directory for this job, made and removed by the caller.
     pub workspace: PathBuf,
+    /// A fresh directory for the job's own files, made and removed by the caller; absent = the system's
+    /// temporary one. Steps have a path in it in their environment, by which they can be recognised.
+    #[serde(default)]
+    pub temp: Option<PathBuf>,
     /// Kept between jobs of one agent: git mirrors. Absent = no mirror.
     #[serde(default)]
     pub mirrors: Option<PathBuf>,

@@ -19,7 +19,7 @@ impl Agent {
     pub(super) fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Authenticate => self.authenticate(),
-            Effect::Register(job) => self.register(job),
+            Effect::Register(jobs) => self.register(jobs),
             Effect::Registered(ack) => self.registered(&ack),
             Effect::Accept(dispatch) => self.accept(dispatch),
             Effect::AckAgain(job) => self.send_now(&Voice::new(job).ack()),
@@ -36,19 +36,20 @@ impl Agent {
             Effect::Refuse(job, problem) => {
                 tracing::warn!(run.id = job.run_id, job.id = job.job_id, "{problem}");
                 let voice = Voice::new(job);
-                self.outbox.push(&voice.ack());
-                self.outbox.push(&voice.failed(JobState::Failed, &problem));
+                let end = voice.failed(JobState::Failed, &problem);
+                self.outbox.refuse(voice.job(), &[voice.ack()], &end);
             }
             Effect::Cancel { force, reason } => self.cancel_job(force, reason),
             Effect::NotHere(job) => {
                 let voice = Voice::new(job);
                 let error = "the job is not on this agent";
-                self.outbox.push(&voice.failed(JobState::Cancelled, error));
+                let end = voice.failed(JobState::Cancelled, error);
+                self.outbox.refuse(voice.job(), &[], &end);
             }
             Effect::Answer(message) => self.answer(*message),
-            // Nothing is kept beyond writing yet, so there is nothing to let go.
             Effect::Stored(ack) => {
-                tracing::debug!("{} facts are stored", ack.message_ids.len());
+                let told = self.outbox.stored(&ack);
+                self.on_told(told);
             }
             Effect::HoldLogs(ms) => {
                 tracing::warn!(
@@ -80,9 +81,9 @@ impl Agent {
         self.clock.answer = Some(Instant::now() + limits::REGISTER_TIMEOUT);
     }
 
-    fn register(&mut self, job: Option<JobRef>) {
+    fn register(&mut self, jobs: Vec<JobRef>) {
         let in_flight =
-            job.into_iter().map(|job| InFlightJob { job_id: job.job_id, run_id: job.run_id });
+            jobs.into_iter().map(|job| InFlightJob { job_id: job.job_id, run_id: job.run_id });
         let registration = self.facts.registration(in_flight.collect());
         self.greet(&FromAgent::Register(Box::new(registration)));
         self.clock.answer = Some(Instant::now() + limits::REGISTER_TIMEOUT);
@@ -99,24 +100,26 @@ impl Agent {
         let now = Instant::now();
         self.attempt = 0;
         self.pace = Pace::new(!ack.has(RegisterAck::NO_RATE_LIMIT), now);
-        let reconciles_later = self.link.job().is_some() && !ack.has(RegisterAck::RECONCILED);
-        self.outbox.hold_terminal(reconciles_later.then(|| now + RECONCILE_TIME));
+        let reconciles_later =
+            !self.link.in_flight().is_empty() && !ack.has(RegisterAck::RECONCILED);
+        let terminal_from = reconciles_later.then(|| now + RECONCILE_TIME);
+        self.outbox.registered(ack.has(RegisterAck::ACK), terminal_from);
         self.clock.answer = None;
         self.clock.heartbeat = Some(now + limits::HEARTBEAT_INTERVAL);
         self.clock.metrics = Some(now + limits::METRICS_INTERVAL);
         self.metrics.connected(true);
         tracing::info!(
-            agent.id = self.config.agent_id,
+            agent.id = &*self.agent_id,
             start_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "registered with {} as {}",
             self.config.orchestrator_url,
-            self.config.agent_id
+            self.agent_id
         );
 
         self.tell_about_the_gap(now);
         self.send_now(&FromAgent::ConfigAck(ConfigAck {
-            message_id: format!("config-ack-{}-{}", self.config.agent_id, now::epoch_ms()),
-            agent_id: self.config.agent_id.clone(),
+            message_id: format!("config-ack-{}-{}", self.agent_id, now::epoch_ms()),
+            agent_id: self.agent_id.to_string(),
         }));
         let again: Vec<FromAgent> = self.questions.repeat().cloned().collect();
         for question in &again {
@@ -142,7 +145,7 @@ impl Agent {
         tracing::info!("{line}");
         self.send_now(&FromAgent::AgentLog(AgentLog {
             message_id: job::id(),
-            agent_id: self.config.agent_id.clone(),
+            agent_id: self.agent_id.to_string(),
             lines: vec![line],
             timestamp: now::epoch_ms(),
         }));
@@ -161,7 +164,7 @@ impl Agent {
         self.clock.idle = None;
         self.clock.job_heartbeat = Some(Instant::now() + self.config.times.job_heartbeat);
         self.metrics.job_started();
-        self.outbox.logs().start();
+        self.outbox.begin(voice.job().clone());
         self.outbox.push(&voice.ack());
         self.outbox.push(&voice.status(JobState::Running));
         let surroundings = Surroundings {
@@ -234,7 +237,7 @@ impl Agent {
 
     fn give_up(&mut self, reason: &str) {
         tracing::error!(
-            agent.id = self.config.agent_id,
+            agent.id = &*self.agent_id,
             "the orchestrator refuses this agent for good: {reason}. Check KICI_AGENT_TOKEN and \
              KICI_LABELS (kici-admin agent list) and restart the agent"
         );

@@ -4,6 +4,7 @@
 //! they are carried out. `effects` does what the link decided, `work` follows the running job,
 //! `leaving` is the way out.
 
+mod after_crash;
 mod effects;
 mod leaving;
 mod work;
@@ -22,11 +23,12 @@ use crate::job::{self, Job, JobProcess, Launcher, Voice};
 use crate::link::{AgentLink, Event};
 use crate::metrics::Metrics;
 use crate::now;
-use crate::outbox::{Outbox, Written};
+use crate::outbox::{Outbox, Told};
 use crate::pace::Pace;
 use crate::questions::Questions;
 use crate::signals::Signal;
 use crate::socket::{Socket, SocketEvent};
+use crate::state::State;
 
 pub use leaving::Exit;
 use leaving::Leaving;
@@ -38,6 +40,9 @@ const IDLE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct Agent {
     config: Config,
+    agent_id: Arc<str>,
+    /// Locked for as long as the agent runs.
+    _state: State,
     facts: Facts,
     launcher: Launcher,
     metrics: Arc<Metrics>,
@@ -96,17 +101,26 @@ struct Ended {
 
 impl Agent {
     /// Not connected yet.
-    pub(crate) fn new(config: Config, launcher: Launcher, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        state: State,
+        launcher: Launcher,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let now = Instant::now();
+        let mut outbox = Outbox::new(state.outbox(), config.outbox_bytes);
+        after_crash::settle(&mut outbox);
         Self {
-            facts: Facts::gather(&config),
-            link: AgentLink::new(config.token.is_some()),
+            agent_id: state.agent_id().into(),
+            facts: Facts::gather(&config, state.agent_id()),
+            link: AgentLink::new(config.token.is_some(), outbox.untold()),
+            outbox,
+            _state: state,
             launcher,
             metrics,
             started: now,
             socket: None,
             attempt: 0,
-            outbox: Outbox::new(),
             pace: Pace::new(true, now),
             lost_at: None,
             clock: Clock::default(),
@@ -127,6 +141,7 @@ impl Agent {
             let now = Instant::now();
             self.look_at_clock(now);
             self.pump(now);
+            self.metrics.outbox_stands(self.outbox.standing());
             if let Some(exit) = self.way_out(now) {
                 drop(self.job.take());
                 drop(self.warm.take());
@@ -158,11 +173,21 @@ impl Agent {
             SocketEvent::Opened => self.feed(Event::Opened),
             SocketEvent::Frame(frame) => self.feed(Event::Frame(frame)),
             SocketEvent::Written(ticket) => {
-                if self.outbox.written(ticket) == Written::Settled {
-                    self.settled();
-                }
+                let told = self.outbox.written(ticket);
+                self.on_told(told);
             }
             SocketEvent::Closed { code, reason } => self.on_closed(code, reason),
+        }
+    }
+
+    pub(super) fn on_told(&mut self, told: Vec<Told>) {
+        for told in told {
+            match told {
+                // One of an earlier process holds no slot.
+                Told::Written(job) if self.link.job() == Some(&job) => self.settled(),
+                Told::Written(_) => {}
+                Told::Stored(job) => self.feed(Event::Stored(job.job_id)),
+            }
         }
     }
 
@@ -176,6 +201,7 @@ impl Agent {
     /// Hands to the writer what may go.
     fn pump(&mut self, now: Instant) {
         self.clock.pace = None;
+        self.outbox.spill(now);
         let Some(socket) = self.socket.as_ref().filter(|_| self.link.is_ready()) else { return };
         while let Some(bytes) = self.outbox.next_fact_len(now) {
             if let Err(until) = self.pace.check_fact(bytes, now) {
@@ -186,13 +212,12 @@ impl Agent {
             self.pace.spend(bytes, now);
             socket.send_fact(frame);
         }
-        let Some(job) = self.link.job() else { return };
         loop {
             if let Err(until) = self.pace.check_log(now) {
                 self.clock.pace = Some(until);
                 return;
             }
-            let Some(frame) = self.outbox.next_log(job, now) else { return };
+            let Some(frame) = self.outbox.next_log(now) else { return };
             self.pace.spend(frame.text.len(), now);
             socket.send_log(frame);
         }
@@ -242,11 +267,7 @@ impl Agent {
     fn next_wake(&self, now: Instant) -> Instant {
         let clock = &self.clock;
         // A log frame that is due has to wait for the pace.
-        let logs = match (self.link.is_ready(), clock.pace) {
-            (false, _) => None,
-            (true, Some(pace)) => Some(pace),
-            (true, None) => self.outbox.wake_at(now),
-        };
+        let sends = self.link.is_ready() && clock.pace.is_none();
         [
             clock.reconnect,
             clock.answer,
@@ -254,7 +275,8 @@ impl Agent {
             clock.job_heartbeat,
             clock.metrics,
             clock.idle,
-            logs,
+            clock.pace,
+            self.outbox.wake_at(now, sends),
             self.backpressure_at(),
             self.leaving.wake_at(),
         ]
@@ -270,7 +292,7 @@ impl Agent {
         let memory = facts::memory();
         FromAgent::AgentStatus(AgentStatus {
             message_id: job::id(),
-            agent_id: self.config.agent_id.clone(),
+            agent_id: self.agent_id.to_string(),
             active_jobs: u32::from(self.job.is_some()),
             memory_used_mb: memory.as_ref().map(|memory| memory.total_mb - memory.available_mb),
             memory_available_mb: memory.as_ref().map(|memory| memory.available_mb),
@@ -282,7 +304,7 @@ impl Agent {
     fn send_metrics(&mut self) {
         let message = FromAgent::AgentMetrics(AgentMetrics {
             message_id: job::id(),
-            agent_id: self.config.agent_id.clone(),
+            agent_id: self.agent_id.to_string(),
             metrics: self.metrics.snapshot(),
             timestamp: now::epoch_ms(),
         });

@@ -9,23 +9,18 @@ use crate::config::Backpressure;
 use crate::job::Note;
 use crate::link::Event;
 
-/// Log bytes that may wait while there is a socket.
-const BACKLOG: usize = 1024 * 1024;
-/// And while there is none.
-const BACKLOG_AWAY: usize = 8 * 1024 * 1024;
 /// Without any progress for so long, lines are dropped rather than the job held up for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Agent {
     /// Whether the job may say more: its log has room, or is being dropped.
-    pub(super) fn wants_notes(&mut self) -> bool {
+    pub(super) fn wants_notes(&self) -> bool {
         let has_room = self.has_room();
         self.job.as_ref().is_some_and(|running| has_room || running.impatient)
     }
 
-    fn has_room(&mut self) -> bool {
-        let limit = if self.link.is_ready() { BACKLOG } else { BACKLOG_AWAY };
-        self.outbox.logs().bytes() < limit
+    fn has_room(&self) -> bool {
+        self.outbox.has_room(self.link.is_ready())
     }
 
     pub(super) fn on_note(&mut self, note: Option<Note>) {
@@ -40,6 +35,7 @@ impl Agent {
                 }
                 self.outbox.push(&message);
             }
+            Some(Note::Process(process)) => self.outbox.note_process(&process),
             Some(Note::Log { step, lines }) => self.take_log(step, lines, now),
             Some(Note::Request { id, method, params }) => {
                 let Some(running) = &self.job else { return };
@@ -71,18 +67,20 @@ impl Agent {
 
     fn take_log(&mut self, step: i64, lines: Vec<String>, now: Instant) {
         // Taken without room only when waiting is over.
-        if !self.has_room() {
-            self.metrics.log_dropped(lines.len() as u64);
-            self.outbox.logs().skip(step, lines.len() as u64);
+        let has_room = self.has_room();
+        let Some(logs) = self.outbox.logs() else { return };
+        if has_room {
+            logs.push(step, lines, now);
         } else {
-            self.outbox.logs().push(step, lines, now);
+            logs.skip(step, lines.len() as u64);
+            self.metrics.log_dropped(lines.len() as u64);
         }
     }
 
     /// Starts dropping when nothing has moved for too long, and stops when there is room again.
     pub(super) fn watch_backpressure(&mut self, now: Instant) {
         let has_room = self.has_room();
-        let has_much_room = self.outbox.logs().bytes() < BACKLOG / 2;
+        let has_much_room = self.outbox.has_much_room();
         let mode = self.config.backpressure;
         let Some(running) = &mut self.job else {
             self.metrics.backpressure(false);
@@ -146,7 +144,7 @@ impl Agent {
         self.ended = Some(Ended { voice: running.voice, state, overhead });
         if self.link.is_given_up() {
             // Nobody to tell it to.
-            self.outbox = crate::outbox::Outbox::new();
+            self.outbox.give_up();
             self.settled();
         }
     }

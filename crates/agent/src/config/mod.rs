@@ -23,8 +23,8 @@ pub use read::ConfigError;
 pub struct Config {
     /// `KICI_ORCHESTRATOR_URL`.
     pub orchestrator_url: String,
-    /// `KICI_AGENT_ID`, else `<hostname>-<8 hex>`.
-    pub agent_id: String,
+    /// `KICI_AGENT_ID`; without it the agent makes one up and keeps it in its state folder.
+    pub agent_id: Option<String>,
     /// `KICI_AGENT_TOKEN`.
     pub token: Option<Secret>,
     /// `KICI_LABELS`.
@@ -45,6 +45,8 @@ pub struct Config {
     pub backpressure: Backpressure,
     /// Set when a scaler started this agent.
     pub scaler: Option<Scaler>,
+    /// `KICI_AGENT_OUTBOX_MAX_BYTES`: log on disk that waits for the orchestrator.
+    pub outbox_bytes: u64,
     /// `KICI_AGENT_WARM_PROCESS`: keep one started job process waiting.
     pub warm_process: bool,
     /// How jobs are kept alive and how long they may go on.

@@ -32,6 +32,8 @@ impl Display for ConfigError {
     }
 }
 
+/// Log that may wait on disk; a step has at most 10 MiB unless the orchestrator allows more.
+const OUTBOX_BYTES: u64 = 256 * 1024 * 1024;
 const UNKNOWN: &str = "Unknown KICI_* env var(s) detected — refusing to start. Set KICI_DEV=true to \
                        downgrade this to a warning.";
 
@@ -76,7 +78,7 @@ impl Config {
 
         let config = Self {
             orchestrator_url: vars.orchestrator_url(),
-            agent_id: vars.text("KICI_AGENT_ID").unwrap_or_else(made_up_id),
+            agent_id: vars.text("KICI_AGENT_ID"),
             token: vars.text("KICI_AGENT_TOKEN").map(Secret::from),
             labels: vars.labels(scaler.is_some()),
             properties: vars.properties(),
@@ -109,6 +111,7 @@ impl Config {
                 &[("pause", Backpressure::Pause), ("drop", Backpressure::Drop)],
             ),
             scaler,
+            outbox_bytes: vars.number("KICI_AGENT_OUTBOX_MAX_BYTES", OUTBOX_BYTES, 1024 * 1024),
             warm_process: vars.flag("KICI_AGENT_WARM_PROCESS", true),
             times: Times {
                 job_heartbeat: vars.millis("KICI_JOB_HEARTBEAT_INTERVAL_MS", 60_000, 1),
@@ -279,8 +282,4 @@ fn property(text: &str) -> PropertyValue {
             .map_or_else(|_| PropertyValue::Text(text.to_owned()), PropertyValue::Number),
         other => PropertyValue::Text(other.to_owned()),
     }
-}
-
-fn made_up_id() -> String {
-    format!("{}-{:08x}", crate::facts::hostname(), rand::random::<u32>())
 }

@@ -21,7 +21,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(config.roles, [Role::Builder, Role::InitRunner]);
     assert_eq!(config.times.job_heartbeat, Duration::from_secs(60));
     assert_eq!(config.backpressure, Backpressure::Pause);
-    assert!(config.agent_id.len() > 9 && config.labels.is_empty() && config.warm_process);
+    assert!(config.agent_id.is_none() && config.labels.is_empty() && config.warm_process);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Turns a dispatch into what `exec` needs, or into the reason why this agent cannot run it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use indexmap::IndexMap;
 use kici_exec::spec::{Checkout, GitAuth, JobSpec};
 use kici_protocol::agent::{GitCredential, JobConfig, JobDispatch};
 use serde_json::{Value, json};
 
+use super::workdir::Folders;
 use crate::config::JobDefaults;
 
 /// Why a dispatch cannot be run here.
@@ -37,7 +37,7 @@ pub(crate) enum UnfitDispatch {
 pub(crate) fn to_spec(
     dispatch: &JobDispatch,
     defaults: &JobDefaults,
-    workspace: &Path,
+    folders: &Folders,
 ) -> Result<JobSpec, UnfitDispatch> {
     let config = &dispatch.job_config;
     if let Some(kind) = config.special_kind() {
@@ -60,7 +60,8 @@ pub(crate) fn to_spec(
         content_hash: config.content_hash.clone(),
         resolved_hash_files: config.resolved_hash_files.clone().unwrap_or_default(),
         checkout: checkout(dispatch, defaults),
-        workspace: workspace.to_owned(),
+        workspace: folders.work.clone(),
+        temp: Some(folders.temp.clone()),
         mirrors: Some(defaults.data_dir.join("mirrors")),
         engine: defaults.engine,
         installed_sdk: defaults.installed_sdk,
@@ -185,6 +186,8 @@ mod tests {
     use kici_exec::spec::EngineWish;
     use kici_protocol::agent::{Parsed, Secret, ToAgent};
 
+    use std::path::Path;
+
     use super::*;
 
     fn defaults() -> JobDefaults {
@@ -220,7 +223,8 @@ mod tests {
     }
 
     fn spec(config: Value, more: Value) -> Result<JobSpec, UnfitDispatch> {
-        to_spec(&dispatch(config, more), &defaults(), Path::new("/w"))
+        let folders = Folders { work: "/w".into(), temp: "/t".into() };
+        to_spec(&dispatch(config, more), &defaults(), &folders)
     }
 
     fn merged(extra: Value) -> Value {

@@ -3,8 +3,10 @@
 //! `dispatch` says what to run, `process` runs it, `voice` puts into words what happens, `task` connects
 //! them; `agent` reads its [`Note`]s when there is room for them and may cancel at any time.
 
+mod afterlife;
 mod dispatch;
 mod orphans;
+mod proc;
 mod process;
 mod task;
 mod voice;
@@ -21,7 +23,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::JobDefaults;
 use crate::metrics::Metrics;
+use crate::outbox::ProcessRecord;
 
+pub(crate) use afterlife::clean_up;
 pub use orphans::become_subreaper;
 pub(crate) use process::JobProcess;
 pub use process::Launcher;
@@ -39,6 +43,8 @@ const ANSWERS: usize = 256;
 /// Something the job has to say.
 #[derive(Debug)]
 pub(crate) enum Note {
+    /// The job has a process.
+    Process(ProcessRecord),
     /// To be told.
     Fact(Box<FromAgent>),
     /// Lines of log.

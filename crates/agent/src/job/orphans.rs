@@ -68,16 +68,5 @@ fn kill_except(_known: &HashSet<i32>) {}
 
 #[cfg(target_os = "linux")]
 fn children(parent: i32) -> Vec<i32> {
-    let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
-    folder
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| parent_of(*pid) == Some(parent))
-        .collect()
-}
-
-/// Fields after the name, which may itself hold spaces and brackets: state, parent, …
-#[cfg(target_os = "linux")]
-fn parent_of(pid: i32) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    super::proc::all().filter(|(_, stat)| stat.parent == parent).map(|(pid, _)| pid).collect()
 }

@@ -196,6 +196,11 @@ impl JobProcess {
         self.child.wait().await
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> i32 {
+        self.group.as_raw()
+    }
+
     /// The last lines of its standard error.
     pub(crate) async fn stderr_tail(&mut self) -> String {
         // A process that got away may keep the pipe open.

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::voice::{self, StepName, StepOutcome, Voice};
-use super::{JobProcess, Note, Surroundings, dispatch, orphans, process, workdir};
+use super::workdir::Folders;
+use super::{JobProcess, Note, Surroundings, afterlife, dispatch, orphans, process};
 use crate::chain::Chain;
 use crate::facts;
 
@@ -43,8 +44,8 @@ enum End {
 impl Task {
     /// Until its folder is gone.
     pub(super) async fn run(mut self) {
-        let folder = match workdir::create() {
-            Ok(folder) => folder,
+        let folders = match Folders::create() {
+            Ok(folders) => folders,
             Err(error) => {
                 let error = format!("cannot make a folder for the job: {error}");
                 return self
@@ -52,27 +53,28 @@ impl Task {
                     .await;
             }
         };
-        match dispatch::to_spec(&self.dispatch, &self.surroundings.defaults, &folder) {
+        match dispatch::to_spec(&self.dispatch, &self.surroundings.defaults, &folders) {
             Err(unfit) => {
                 let status = self.voice.failed(JobState::Failed, &unfit.to_string());
                 self.end(JobState::Failed, status).await;
             }
             Ok(spec) => {
-                self.tell(self.voice.context(self.context(&spec, &folder))).await;
+                self.tell(self.voice.context(self.context(&spec, &folders.work))).await;
                 self.tell(self.voice.execution_started()).await;
-                self.run_process(&spec).await;
+                self.run_process(&spec, &folders).await;
             }
         }
         let removed = tokio::task::spawn_blocking(move || {
-            workdir::remove(&folder).map_err(|error| (folder, error))
+            if let Err((folder, error)) = folders.remove() {
+                tracing::warn!(%error, "cannot remove the job's folder {}", folder.display());
+            }
         });
-        if let Ok(Err((folder, error))) = removed.await {
-            tracing::warn!(%error, "cannot remove the job's folder {}", folder.display());
-        }
+        // Only a panic of ours, which was printed.
+        let _ = removed.await;
     }
 
-    async fn run_process(&mut self, spec: &JobSpec) {
-        let (end, mut process) = self.converse(spec).await;
+    async fn run_process(&mut self, spec: &JobSpec, folders: &Folders) {
+        let (end, mut process) = self.converse(spec, folders).await;
         match end {
             End::Result(result) => {
                 let status = self.result_status(*result).await;
@@ -100,8 +102,9 @@ impl Task {
     }
 
     /// Runs until the process has told its result or cannot any more.
-    async fn converse(&mut self, spec: &JobSpec) -> (End, Option<JobProcess>) {
+    async fn converse(&mut self, spec: &JobSpec, folders: &Folders) -> (End, Option<JobProcess>) {
         if let Some(mut process) = self.surroundings.warm.take() {
+            self.tell_process(&process, folders).await;
             // A waiting process may have died meanwhile; then its first words never come.
             if let Ok(()) = process.begin(spec).await
                 && let Some(first) = process.event().await
@@ -112,10 +115,13 @@ impl Task {
         }
         match self.surroundings.launcher.start() {
             Err(error) => (End::Silent(Chain(&error).to_string()), None),
-            Ok(mut process) => match process.begin(spec).await {
-                Ok(()) => self.listen(process, None).await,
-                Err(error) => (End::Silent(Chain(&error).to_string()), Some(process)),
-            },
+            Ok(mut process) => {
+                self.tell_process(&process, folders).await;
+                match process.begin(spec).await {
+                    Ok(()) => self.listen(process, None).await,
+                    Err(error) => (End::Silent(Chain(&error).to_string()), Some(process)),
+                }
+            }
         }
     }
 
@@ -289,6 +295,12 @@ impl Task {
             working_directory: Some(folder.display().to_string()),
             git_ref: Some(self.dispatch.reference.clone()),
         }
+    }
+
+    /// Before the process gets anything to do, so that a crash of the agent leaves nothing unknown.
+    async fn tell_process(&self, process: &JobProcess, folders: &Folders) {
+        let record = afterlife::record(process.pid(), &[&folders.work, &folders.temp]);
+        self.note(Note::Process(record)).await;
     }
 
     async fn tell(&self, message: FromAgent) {

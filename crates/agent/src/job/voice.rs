@@ -125,7 +125,7 @@ impl Voice {
             job_id: Some(self.job.job_id.clone()),
             duration_ms,
             metadata,
-            message_id: None,
+            message_id: Some(id()),
         })
     }
 

@@ -9,8 +9,39 @@ use std::time::{Duration, SystemTime};
 /// Left over by an agent that was killed.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
+/// The folders of a job.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    /// The repository's files.
+    pub(crate) work: PathBuf,
+    /// What the job keeps beside them; its steps have a path in it in their environment.
+    pub(crate) temp: PathBuf,
+}
+
+impl Folders {
+    /// Makes both.
+    pub(crate) fn create() -> io::Result<Self> {
+        let work = create()?;
+        match create() {
+            Ok(temp) => Ok(Self { work, temp }),
+            Err(error) => {
+                // Empty, and of no use alone.
+                let _ = remove(&work);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes both; an error says which.
+    pub(crate) fn remove(&self) -> Result<(), (&Path, io::Error)> {
+        let work = remove(&self.work).map_err(|error| (self.work.as_path(), error));
+        let temp = remove(&self.temp).map_err(|error| (self.temp.as_path(), error));
+        work.and(temp)
+    }
+}
+
 /// Makes `kici-XXXXXX` under the system's temporary folder, for this user alone.
-pub(crate) fn create() -> io::Result<PathBuf> {
+fn create() -> io::Result<PathBuf> {
     let folder = tempfile::Builder::new()
         .prefix("kici-")
         .rand_bytes(6)

@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Drain,
     /// The terminal status of the job was written to a registered socket.
     Settled,
+    /// The terminal status of a job need not be told any more.
+    Stored(String),
 }
 
 /// What is to be done.
@@ -41,8 +43,8 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Send `auth.request` and wait for the answer.
     Authenticate,
-    /// Send `agent.register` with this job and wait for `register.ack`.
-    Register(Option<JobRef>),
+    /// Send `agent.register` with these jobs and wait for `register.ack`.
+    Register(Vec<JobRef>),
     /// Registered: start heartbeats, flush the outbox, answer `config.ack`.
     Registered(RegisterAck),
     /// `job.ack` and start.
@@ -98,6 +100,8 @@ pub(crate) struct AgentLink {
     phase: Phase,
     has_token: bool,
     job: Option<JobRef>,
+    /// Jobs that have ended and whose end the orchestrator may not know yet.
+    untold: Vec<JobRef>,
     /// Jobs whose end was told, latest first: a cancel that crossed it must not be answered.
     ended: VecDeque<String>,
     draining: bool,
@@ -107,9 +111,16 @@ pub(crate) struct AgentLink {
 const REMEMBERED: usize = 32;
 
 impl AgentLink {
-    /// Not connected yet.
-    pub(crate) fn new(has_token: bool) -> Self {
-        Self { phase: Phase::Away, has_token, job: None, ended: VecDeque::new(), draining: false }
+    /// Not connected yet. `untold` are jobs of an earlier process of this agent.
+    pub(crate) fn new(has_token: bool, untold: Vec<JobRef>) -> Self {
+        Self {
+            phase: Phase::Away,
+            has_token,
+            job: None,
+            untold,
+            ended: VecDeque::new(),
+            draining: false,
+        }
     }
 
     /// Whether there is traffic.
@@ -130,6 +141,11 @@ impl AgentLink {
     /// The job that is held until its end was told.
     pub(crate) fn job(&self) -> Option<&JobRef> {
         self.job.as_ref()
+    }
+
+    /// The jobs that the orchestrator may still think are running here.
+    pub(crate) fn in_flight(&self) -> Vec<JobRef> {
+        self.untold.iter().chain(&self.job).cloned().collect()
     }
 
     /// Decides what an event means.
@@ -156,18 +172,21 @@ impl AgentLink {
                 self.leave_if_idle()
             }
             (_, Event::Settled) => {
-                if let Some(job) = self.job.take() {
-                    self.ended.truncate(REMEMBERED - 1);
-                    self.ended.push_front(job.job_id);
-                }
+                self.untold.extend(self.job.take());
                 self.leave_if_idle()
+            }
+            (_, Event::Stored(job_id)) => {
+                self.untold.retain(|job| job.job_id != job_id);
+                self.ended.truncate(REMEMBERED - 1);
+                self.ended.push_front(job_id);
+                vec![]
             }
         }
     }
 
     fn register(&mut self) -> Vec<Effect> {
         self.phase = Phase::Registering;
-        vec![Effect::Register(self.job.clone())]
+        vec![Effect::Register(self.in_flight())]
     }
 
     fn leave_if_idle(&self) -> Vec<Effect> {
@@ -251,6 +270,8 @@ impl AgentLink {
                 } else if let Some(reason) = self.unwilling() {
                     vec![Effect::Reject(job, reason)]
                 } else {
+                    // A new attempt: what is left to say of the last one is of no use any more.
+                    self.untold.retain(|untold| untold.job_id != job.job_id);
                     self.job = Some(job);
                     vec![Effect::Accept(dispatch)]
                 }
@@ -258,7 +279,9 @@ impl AgentLink {
             ToAgent::JobCancel(cancel) => {
                 if self.job.as_ref().is_some_and(|job| job.job_id == cancel.job_id) {
                     vec![Effect::Cancel { force: cancel.force, reason: cancel.reason }]
-                } else if self.ended.contains(&cancel.job_id) {
+                } else if self.ended.contains(&cancel.job_id)
+                    || self.untold.iter().any(|job| job.job_id == cancel.job_id)
+                {
                     vec![Effect::Note("ignored a cancel of a job that has ended".to_owned())]
                 } else {
                     let job = JobRef { run_id: cancel.run_id, job_id: cancel.job_id };

@@ -30,7 +30,7 @@ fn closed(code: u16, reason: &str) -> Event {
 
 /// Short names of the effects of each event in turn.
 fn play(token: bool, events: Vec<Event>) -> String {
-    let mut link = AgentLink::new(token);
+    let mut link = AgentLink::new(token, vec![]);
     let lines: Vec<String> = events
         .into_iter()
         .map(|event| {
@@ -44,8 +44,9 @@ fn play(token: bool, events: Vec<Event>) -> String {
 fn name(effect: &Effect) -> String {
     match effect {
         Effect::Authenticate => "authenticate".into(),
-        Effect::Register(job) => {
-            format!("register {}", job.as_ref().map_or("-", |job| &job.job_id))
+        Effect::Register(jobs) => {
+            let names: Vec<&str> = jobs.iter().map(|job| job.job_id.as_str()).collect();
+            format!("register [{}]", names.join(" "))
         }
         Effect::Registered(_) => "registered".into(),
         Effect::Accept(dispatch) => format!("accept {}", dispatch.job_id),
@@ -69,11 +70,11 @@ fn name(effect: &Effect) -> String {
 fn greeting_with_and_without_a_token() {
     insta::assert_snapshot!(play(true, vec![Event::Opened, frame(AUTH), frame(ACK)]), @r"
     authenticate
-    register -
+    register []
     registered
     ");
     insta::assert_snapshot!(play(false, vec![Event::Opened, frame(ACK)]), @r"
-    register -
+    register []
     registered
     ");
 }
@@ -84,7 +85,7 @@ fn an_orchestrator_without_tokens_is_met_without_one() {
     insta::assert_snapshot!(play(true, events), @r"
     authenticate
     note: the orchestrator takes no tokens; registering without one, reconnect slowly=false
-    register -
+    register []
     ");
 }
 
@@ -134,7 +135,7 @@ fn one_job_at_a_time() {
         dispatch("two"),
     ];
     insta::assert_snapshot!(play(false, events), @r"
-    register -
+    register []
     registered
     accept one
     reject two Busy
@@ -158,19 +159,63 @@ fn a_reconnect_brings_the_job_along() {
         cancel("one"),
         closed(1001, Close::SERVER_SHUTTING_DOWN),
         Event::Opened,
+        Event::Stored("one".into()),
+        closed(1001, Close::SERVER_SHUTTING_DOWN),
+        Event::Opened,
+        frame(ACK),
+        cancel("one"),
     ];
     insta::assert_snapshot!(play(false, events), @r"
-    register -
+    register []
     registered
     accept one
     reconnect slowly=false
-    register one
+    register [one]
     registered
     cancel force=false
     -
     note: ignored a cancel of a job that has ended
     reconnect slowly=false
-    register -
+    register [one]
+    -
+    reconnect slowly=false
+    register []
+    registered
+    note: ignored a cancel of a job that has ended
+    ");
+}
+
+#[test]
+fn an_ended_job_is_listed_until_it_is_stored_and_holds_no_slot() {
+    let events = vec![
+        Event::Opened,
+        frame(ACK),
+        dispatch("one"),
+        Event::Settled,
+        dispatch("two"),
+        closed(1006, ""),
+        Event::Opened,
+        frame(ACK),
+        Event::Settled,
+        dispatch("one"),
+        Event::Stored("two".into()),
+        closed(1006, ""),
+        Event::Opened,
+    ];
+    insta::assert_snapshot!(play(false, events), @r"
+    register []
+    registered
+    accept one
+    -
+    accept two
+    reconnect slowly=false
+    register [one two]
+    registered
+    -
+    accept one
+    -
+    reconnect slowly=false
+    register [one]
     ");
 }
 
@@ -185,7 +230,7 @@ fn draining_lets_the_job_end_and_leaves() {
         Event::Settled,
     ];
     insta::assert_snapshot!(play(false, events), @r"
-    register -
+    register []
     registered
     accept one
     -
@@ -212,7 +257,7 @@ fn what_cannot_be_understood_does_not_end_the_link() {
         frame(r#"{"type":"agent.api.response","requestId":"q","error":"no"}"#),
     ];
     insta::assert_snapshot!(play(false, events), @r#"
-    register -
+    register []
     registered
     note: ignored a frame: the frame is not JSON
     note: ignored a message of the unknown type "brand.new"
@@ -236,7 +281,7 @@ fn no_answer_in_time_closes_and_comes_back() {
         Event::AckOverdue,
     ];
     insta::assert_snapshot!(play(false, events), @r"
-    register -
+    register []
     note: no answer from the orchestrator within 10 s, close 1000 no answer from the orchestrator within 10 s
     reconnect slowly=false
     -

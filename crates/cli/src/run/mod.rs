@@ -190,6 +190,7 @@ impl LocalRun<'_> {
             resolved_hash_files: Vec::new(),
             checkout: Checkout::InPlace { dir },
             workspace: workspace.to_owned(),
+            temp: None,
             mirrors: None,
             engine: engine_wish()?,
             installed_sdk: std::env::var("KICI_SDK").is_ok_and(|sdk| sdk == "installed"),

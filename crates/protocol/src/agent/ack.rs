@@ -23,7 +23,8 @@ pub struct Ack {
 pub struct LogsStored {
     /// The job.
     pub job_id: String,
-    /// The highest `seq` without a gap before it.
+    /// All chunks that arrived with at most this `seq` are durable. A gap in `seq` is what an
+    /// orchestrator without acknowledgements got.
     #[serde(deserialize_with = "lenient::whole")]
     pub seq: u64,
 }
