@@ -1,9 +1,11 @@
 //! Compares what the senders know, what the tables say and what the steps wrote: was anything lost, done twice, left
 //! open, or changed after its end?
 //!
-//! `logs` looks for holes in logs. A finding is a sentence with ids that can be looked up in the artifacts.
+//! `ends` judges how jobs ended, `executions` reads the journal, `history` the changes of state, `logs` looks for holes. A finding is a sentence with ids that can be looked up in the artifacts.
 
 mod ends;
+mod executions;
+mod history;
 mod logs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,8 +91,8 @@ pub(super) async fn check(evidence: &Evidence<'_>, admin: &Admin) -> Findings {
     let mut findings = Findings::default();
     deliveries(evidence, &mut findings);
     runs(evidence, &mut findings);
-    executions(evidence, &mut findings);
-    history(evidence, &mut findings);
+    executions::check(evidence, &mut findings);
+    history::check(evidence, &mut findings);
     logs::check(evidence, admin, &mut findings).await;
     findings
 }
@@ -223,80 +225,6 @@ fn run_as_planned(
             )),
         }
     }
-}
-
-/// Nothing was executed more often than it was given out, or though it never should.
-fn executions(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let jobs: BTreeMap<(&str, &str), &Job> =
-        evidence.jobs.iter().map(|job| ((job.run_id.as_str(), job.name.as_str()), job)).collect();
-    findings.count("steps_executed", evidence.journal.started());
-    for (run, name) in evidence.journal.jobs() {
-        let Some(job) = jobs.get(&(run.as_str(), name.as_str())) else {
-            findings
-                .lost
-                .push(format!("job {name} of run {run} was executed and is not in the table"));
-            continue;
-        };
-        let executions: Vec<_> = evidence.journal.of(run, name).collect();
-        let count = executions.len();
-        findings.count("executions", count as u64);
-        if count > 1 {
-            findings.count("jobs_executed_again", 1);
-        }
-        if count as u64 > u64::from(job.attempt) {
-            findings.doubled.push(format!("{} was executed by {count} processes", shown(job)));
-        }
-        for (execution, steps) in executions {
-            let repeated = steps.repeated();
-            if !repeated.is_empty() {
-                findings
-                    .doubled
-                    .push(format!("{}: execution {execution} repeated {repeated:?}", shown(job)));
-            }
-        }
-        if job.state == "skipped" {
-            findings
-                .unexplained
-                .push(format!("{} was skipped although it was executed", shown(job)));
-        }
-    }
-}
-
-/// What the audit saw on the way.
-fn history(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let mut away: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut slowest = 0;
-    for change in &evidence.changes {
-        if change.revived {
-            findings.revived.push(format!(
-                "{} {}: {} became {} (attempt {:?})",
-                change.kind,
-                change.id,
-                change.was.as_deref().unwrap_or("-"),
-                change.became.as_deref().unwrap_or("nothing"),
-                change.attempt
-            ));
-        }
-        if change.kind != "job" {
-            continue;
-        }
-        match change.became.as_deref() {
-            Some("recovering") => {
-                away.entry(&change.id).or_insert(change.at_ms);
-            }
-            Some(state) => {
-                if let Some(since) = away.remove(change.id.as_str()) {
-                    findings.count(
-                        if state == "running" { "jobs_recovered" } else { "jobs_not_recovered" },
-                        1,
-                    );
-                    slowest = slowest.max(change.at_ms - since);
-                }
-            }
-            None => {}
-        }
-    }
-    findings.count("slowest_recovery_ms", u64::try_from(slowest).unwrap_or(0));
 }
 
 fn plan(workflow: &str) -> Option<&'static Plan> {

@@ -142,6 +142,10 @@ impl Driver {
             }
             Fault::Kill(who) => self.end_member(who, Signal::SIGKILL),
             Fault::Terminate(who) => self.end_member(who, Signal::SIGTERM),
+            Fault::Freeze(Who::Postgres) => {
+                self.postgres_was_down = Some(Instant::now());
+                self.signal_postgres(Signal::SIGSTOP);
+            }
             Fault::Freeze(who) => self.signal(who, Signal::SIGSTOP),
             Fault::KillJob { agent, pick } => self.kill_job(agent, pick),
             Fault::KillSession { pick } => {
@@ -151,7 +155,7 @@ impl Driver {
                     let _gone = kill(Pid::from_raw(*session), Signal::SIGKILL);
                 }
             }
-            Fault::Line(line, trouble) => self.line(line).set(Some(trouble)),
+            Fault::Line(line, trouble) => self.line(line).trouble(trouble),
         }
         Ok(())
     }
@@ -168,9 +172,13 @@ impl Driver {
                     member.allow();
                 }
             }
+            Fault::Freeze(Who::Postgres) => {
+                self.postgres_was_down = Some(Instant::now());
+                self.signal_postgres(Signal::SIGCONT);
+            }
             Fault::Freeze(who) => self.signal(who, Signal::SIGCONT),
             Fault::KillJob { .. } | Fault::KillSession { .. } => {}
-            Fault::Line(line, _) => self.line(line).set(None),
+            Fault::Line(line, _) => self.line(line).recover(),
         }
         Ok(())
     }
@@ -178,8 +186,9 @@ impl Driver {
     /// Everything runs, and every line passes bytes.
     fn undo_all(&mut self) -> Result<()> {
         for line in self.fleet.agent_lines.iter().chain(&self.fleet.delivery_lines) {
-            line.set(None);
+            line.renew();
         }
+        self.signal_postgres(Signal::SIGCONT);
         if !self.fleet.cluster.is_running() {
             self.fleet.cluster.restart().context("PostgreSQL did not come back")?;
         }
@@ -211,6 +220,15 @@ impl Driver {
     fn signal(&mut self, who: Who, signal: Signal) {
         if let Some(member) = self.member(who) {
             member.signal(signal);
+        }
+    }
+
+    /// To the server and all of its sessions.
+    fn signal_postgres(&self, signal: Signal) {
+        let server = self.fleet.cluster.server_pid();
+        // The server first: it must not make sessions meanwhile.
+        for pid in std::iter::once(server).chain(children(server)) {
+            let _gone = kill(Pid::from_raw(pid), signal);
         }
     }
 

@@ -1,8 +1,8 @@
 //! A TCP proxy on this machine whose line can be cut, swallow bytes, stall, be slow or narrow.
 //!
 //! Each new connection goes to one of the targets, whichever answers: an agent may find itself at another
-//! orchestrator after a reconnect. A connection that lost bytes can never be whole again; it stays silent until the
-//! line recovers, which resets it.
+//! orchestrator after a reconnect. A connection that lost bytes can never be whole again: it stays silent until it is
+//! reset, which happens when the line recovers, unless the connection is to be forgotten.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,15 +54,26 @@ impl Proxy {
         self.port
     }
 
-    /// Makes the line misbehave, or recover (`None`).
-    pub(super) fn set(&self, trouble: Option<Trouble>) {
+    /// Makes the line misbehave.
+    pub(super) fn trouble(&self, trouble: Trouble) {
         self.state.send_modify(|state| {
-            let was_silent = matches!(state.trouble, Some(Trouble::Silent { .. }));
-            if was_silent || trouble == Some(Trouble::Cut) {
-                state.epoch += 1;
-            }
-            state.trouble = trouble;
+            state.epoch += u64::from(trouble == Trouble::Cut);
+            state.trouble = Some(trouble);
         });
+    }
+
+    /// Makes it pass bytes again.
+    pub(super) fn recover(&self) {
+        self.state.send_modify(|state| {
+            let reset = matches!(state.trouble, Some(Trouble::Silent { forgotten: false, .. }));
+            state.epoch += u64::from(reset);
+            state.trouble = None;
+        });
+    }
+
+    /// The same, and all connections break, those that are silent for ever too.
+    pub(super) fn renew(&self) {
+        self.state.send_modify(|state| *state = State { epoch: state.epoch + 1, trouble: None });
     }
 }
 
@@ -139,7 +150,7 @@ async fn pump(
         while !rest.is_empty() && !lost {
             let trouble = state.borrow_and_update().trouble;
             match trouble {
-                Some(Trouble::Silent { up, down }) if silent(way, up, down) => lost = true,
+                Some(Trouble::Silent { up, down, .. }) if silent(way, up, down) => lost = true,
                 Some(Trouble::Stall) => {
                     if state.changed().await.is_err() {
                         return;

@@ -39,8 +39,9 @@ pub(super) enum Line {
 pub(super) enum Trouble {
     /// Connections break and new ones are refused.
     Cut,
-    /// Bytes are swallowed, and the connection looks alive.
-    Silent { up: bool, down: bool },
+    /// Bytes are swallowed, and the connection looks alive. One that is `forgotten` stays so when the line is well
+    /// again, until its ends notice; otherwise it is reset then.
+    Silent { up: bool, down: bool, forgotten: bool },
     /// Bytes wait.
     Stall,
     /// Bytes are late.
@@ -111,8 +112,9 @@ fn fault(random: &mut Random) -> (Fault, u64) {
         33..38 => (Fault::Terminate(Who::Agent(agent)), random.below(100..3000)),
         38..46 => (Fault::Freeze(Who::Agent(agent)), random.below(200..6000)),
         46..52 => (Fault::KillJob { agent, pick: random.place(8) }, 0),
-        52..57 => (Fault::Kill(Who::Postgres), random.below(50..3000)),
-        57..60 => (Fault::KillSession { pick: random.place(64) }, 0),
+        52..56 => (Fault::Kill(Who::Postgres), random.below(50..3000)),
+        56..58 => (Fault::Freeze(Who::Postgres), random.below(200..5000)),
+        58..60 => (Fault::KillSession { pick: random.place(64) }, 0),
         60..90 => (Fault::Line(Line::Agent(agent), trouble(random)), random.below(200..7000)),
         _ => {
             let line = Line::Deliveries(random.place(ORCHESTRATORS));
@@ -124,11 +126,10 @@ fn fault(random: &mut Random) -> (Fault, u64) {
 fn trouble(random: &mut Random) -> Trouble {
     match random.below(0..100) {
         0..35 => Trouble::Cut,
-        35..70 => match random.below(0..3) {
-            0 => Trouble::Silent { up: true, down: false },
-            1 => Trouble::Silent { up: false, down: true },
-            _ => Trouble::Silent { up: true, down: true },
-        },
+        35..70 => {
+            let way = random.below(0..3);
+            Trouble::Silent { up: way != 0, down: way != 1, forgotten: random.percent(25) }
+        }
         70..80 => Trouble::Stall,
         80..90 => Trouble::Slow { delay: random.time(20..800) },
         _ => Trouble::Narrow { bytes_per_s: random.below(500..20_000) },
@@ -155,6 +156,7 @@ impl Fault {
             Self::Terminate(Who::Orchestrator(_)) => "terminate_orchestrator",
             Self::Terminate(_) => "terminate_agent",
             Self::Freeze(Who::Orchestrator(_)) => "freeze_orchestrator",
+            Self::Freeze(Who::Postgres) => "freeze_postgres",
             Self::Freeze(_) => "freeze_agent",
             Self::KillJob { .. } => "kill_job_process",
             Self::KillSession { .. } => "kill_postgres_session",
@@ -204,6 +206,6 @@ mod tests {
     fn every_kind_comes_up() {
         let kinds: BTreeSet<&str> =
             schedule(5, LENGTH).iter().map(|event| event.fault.kind()).collect();
-        assert_eq!(kinds.len(), 14, "{kinds:?}");
+        assert_eq!(kinds.len(), 15, "{kinds:?}");
     }
 }
