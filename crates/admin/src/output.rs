@@ -47,6 +47,11 @@ impl Output {
         Ok(())
     }
 
+    /// One line with words of others: what a terminal would obey is left out.
+    pub(crate) fn text(&mut self, text: &str) -> Result<()> {
+        self.line(&printable(text, false))
+    }
+
     /// Names and values below each other; absent values are left out.
     pub(crate) fn fields(&mut self, fields: &[(&str, Option<String>)]) -> Result<()> {
         let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 1;

@@ -22,6 +22,9 @@ pub(crate) enum Command {
         /// Tie it to the sources and runs of one routing key.
         #[arg(long, value_name = "KEY")]
         routing_key: Option<String>,
+        /// A team that its holder can approve for; may be given several times.
+        #[arg(long = "team", value_name = "TEAM")]
+        teams: Vec<String>,
         /// Let it end by itself, such as 30m, 12h or 90d.
         #[arg(long, value_name = "DURATION", value_parser = seconds)]
         expires_in: Option<u64>,
@@ -49,7 +52,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
     let client = context.client()?;
     let out = &mut context.out;
     match command {
-        Command::Create { label, role, routing_key, expires_in } => {
+        Command::Create { label, role, routing_key, teams, expires_in } => {
             let role = match role {
                 RoleName::Owner => Role::Owner,
                 RoleName::Admin => Role::Admin,
@@ -59,6 +62,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
                 label,
                 role,
                 routing_key,
+                teams,
                 expires_at: None,
                 expires_in_seconds: expires_in,
             };
@@ -78,7 +82,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
                 out.line("No tokens found.")?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let rows: Vec<[String; 8]> = list
+            let rows: Vec<[String; 9]> = list
                 .tokens
                 .into_iter()
                 .map(|token| {
@@ -87,6 +91,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
                         token.label,
                         token.role,
                         or_dash(token.routing_key),
+                        or_dash(Some(token.teams.join(", ")).filter(|teams| !teams.is_empty())),
                         moment(token.created_at),
                         or_dash(token.expires_at.map(moment)),
                         or_dash(token.last_used_at.map(moment)),
@@ -95,7 +100,17 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
                 })
                 .collect();
             out.table(
-                ["ID", "Label", "Role", "RoutingKey", "Created", "Expires", "LastUsed", "Revoked"],
+                [
+                    "ID",
+                    "Label",
+                    "Role",
+                    "RoutingKey",
+                    "Teams",
+                    "Created",
+                    "Expires",
+                    "LastUsed",
+                    "Revoked",
+                ],
                 &rows,
             )?;
         }

@@ -81,6 +81,10 @@ uuid_id!(
     SourceId
 );
 uuid_id!(
+    /// Something that waits for people.
+    HoldId
+);
+uuid_id!(
     /// A bearer token of a person, a program or an agent.
     TokenId
 );

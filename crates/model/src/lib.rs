@@ -3,6 +3,7 @@
 //!
 //! Every other crate points here; this one knows no sockets, files, clocks or databases.
 
+pub mod approval;
 pub mod event;
 pub mod glob;
 pub mod graph;

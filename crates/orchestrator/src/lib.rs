@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod config;
+mod holds;
 pub mod http;
 
 pub(crate) mod access;

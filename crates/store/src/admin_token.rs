@@ -19,6 +19,8 @@ pub struct AdminTokenRow {
     pub role: String,
     /// The routing key that it is tied to.
     pub routing_key: Option<String>,
+    /// The teams of whoever it stands for.
+    pub teams: Vec<String>,
     /// When it was made.
     pub created_at: Time,
     /// When it stops working.
@@ -53,6 +55,8 @@ pub struct NewAdminToken<'a> {
     pub role: &'a str,
     /// The routing key that it is tied to.
     pub routing_key: Option<&'a str>,
+    /// The teams of whoever it stands for.
+    pub teams: &'a [String],
     /// When it stops working.
     pub expires_at: Option<Time>,
 }
@@ -63,13 +67,14 @@ pub async fn admin_token_insert(
     token: NewAdminToken<'_>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO admin_token (id, token_hash, label, role, routing_key, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO admin_token (id, token_hash, label, role, routing_key, teams, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         token.id,
         token.hash,
         token.label,
         token.role,
         token.routing_key,
+        token.teams,
         token.expires_at as Option<Time>,
     )
     .execute(conn)
@@ -130,7 +135,7 @@ pub async fn admin_token_verify(
 ) -> Result<Option<AdminTokenRow>, StoreError> {
     sqlx::query_as!(
         AdminTokenRow,
-        r#"SELECT id, label, role, routing_key, created_at AS "created_at: Time",
+        r#"SELECT id, label, role, routing_key, teams, created_at AS "created_at: Time",
                   expires_at AS "expires_at: Time", last_used_at AS "last_used_at: Time", revoked
              FROM admin_token
             WHERE token_hash = $1 AND NOT revoked AND (expires_at IS NULL OR expires_at > now())"#,
@@ -145,7 +150,7 @@ pub async fn admin_token_verify(
 pub async fn admin_token_list(conn: &mut PgConnection) -> Result<Vec<AdminTokenRow>, StoreError> {
     sqlx::query_as!(
         AdminTokenRow,
-        r#"SELECT id, label, role, routing_key, created_at AS "created_at: Time",
+        r#"SELECT id, label, role, routing_key, teams, created_at AS "created_at: Time",
                   expires_at AS "expires_at: Time", last_used_at AS "last_used_at: Time", revoked
              FROM admin_token
             ORDER BY created_at DESC, id DESC

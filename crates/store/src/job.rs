@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::hold::hold_open;
 
 /// A job to be made.
 #[derive(Debug, Clone, Default)]
@@ -282,7 +283,8 @@ pub async fn job_dependants(
     .map_err(StoreError::in_call("job_dependants"))
 }
 
-/// Takes met edges off waiting jobs; one without any left goes to its next gate: `held`, `waiting` or `queued`.
+/// Takes met edges off waiting jobs; one without any left goes to its next gate: `held` (and its approval is asked
+/// for), `waiting` or `queued`.
 /// Answers how many became `queued`.
 pub async fn job_needs_met(
     conn: &mut PgConnection,
@@ -290,7 +292,7 @@ pub async fn job_needs_met(
 ) -> Result<u64, StoreError> {
     let id: Vec<Uuid> = met.iter().map(|(id, _)| *id).collect();
     let count: Vec<i32> = met.iter().map(|(_, count)| *count).collect();
-    let ready = sqlx::query_scalar!(
+    let ready = sqlx::query!(
         r#"UPDATE job j
             SET open_needs = j.open_needs - t.met,
                 state = CASE WHEN j.open_needs > t.met THEN j.state
@@ -300,14 +302,18 @@ pub async fn job_needs_met(
                 wait_reason = CASE WHEN j.open_needs = t.met THEN NULL ELSE j.wait_reason END
            FROM unnest($1::uuid[], $2::int4[]) AS t (id, met)
           WHERE j.id = t.id AND j.state = 'pending'
-      RETURNING (j.state = 'queued') AS "ready!""#,
+      RETURNING j.id, (j.state = 'queued') AS "ready!", (j.state = 'held') AS "held!""#,
         &id,
         &count,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await
     .map_err(StoreError::in_call("job_needs_met"))?;
-    Ok(ready.into_iter().filter(|ready| *ready).count() as u64)
+    let held: Vec<Uuid> = ready.iter().filter(|job| job.held).map(|job| job.id).collect();
+    if !held.is_empty() {
+        hold_open(conn, &held).await?;
+    }
+    Ok(ready.into_iter().filter(|job| job.ready).count() as u64)
 }
 
 /// Waiting jobs whose edges are all met although they count some as open: left behind by a bug or a repair.

@@ -53,7 +53,7 @@ pub async fn run_started(conn: &mut PgConnection, runs: &[Uuid]) -> Result<(), S
     // In the order of ids, like every lock on runs.
     sqlx::query!(
         "UPDATE run SET state = 'running' WHERE id IN (
-             SELECT id FROM run WHERE id = ANY($1) AND state = 'pending' ORDER BY id FOR NO KEY UPDATE)",
+             SELECT id FROM run WHERE id = ANY($1) AND state IN ('pending', 'held') ORDER BY id FOR NO KEY UPDATE)",
         runs,
     )
     .execute(conn)

@@ -197,6 +197,8 @@ pub struct JobOutcome {
     pub name: String,
     /// Its state.
     pub state: String,
+    /// Set when it was held and refused, or not approved in time: in words.
+    pub refused: Option<String>,
 }
 
 /// The jobs of these runs that did not end well, in order; all others are `success` or `skipped`.
@@ -206,7 +208,10 @@ pub async fn run_outcomes(
 ) -> Result<Vec<JobOutcome>, StoreError> {
     sqlx::query_as!(
         JobOutcome,
-        "SELECT run_id, name, state FROM job
+        "SELECT run_id, name, state,
+                CASE WHEN end_reason ->> 'kind' IN ('approval_rejected', 'approval_expired') THEN error_message END
+                    AS refused
+           FROM job
           WHERE run_id = ANY($1) AND state NOT IN ('success', 'skipped') ORDER BY run_id, position",
         runs,
     )

@@ -1,5 +1,6 @@
 //! `kici-admin runs`: runs of workflows, their jobs and logs.
 
+mod held;
 mod list;
 mod logs;
 mod show;
@@ -41,6 +42,12 @@ pub(crate) enum Command {
     },
     /// Stop a run.
     Cancel(Cancel),
+    /// List what waits for an approval, or show one of these.
+    Held(held::Held),
+    /// Let something that is held go on.
+    Approve(held::Approve),
+    /// Refuse something that is held: it ends, and its run fails.
+    Reject(held::Reject),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +65,9 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
         Command::Show { run } => show::show(context, run).await,
         Command::Jobs { run, include_steps } => show::jobs(context, run, include_steps).await,
         Command::Logs(logs) => logs.run(context).await,
+        Command::Held(held) => held.run(context).await,
+        Command::Approve(approve) => approve.run(context).await,
+        Command::Reject(reject) => reject.run(context).await,
         Command::Structured { run } => {
             let run = context.client()?.run_structured(run).await?;
             context.out.line(&serde_json::to_string_pretty(&run)?)?;

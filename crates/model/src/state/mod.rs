@@ -1,11 +1,13 @@
-//! States of runs, jobs and steps, the moves between them, and why things wait or end.
+//! States of runs, jobs, steps and holds, the moves between them, and why things wait or end.
 
+mod hold;
 mod job;
 mod kind;
 mod reason;
 mod run;
 mod step;
 
+pub use hold::{HoldEvent, HoldScope, HoldState};
 pub use job::{FailureMark, IllegalMove, JobEvent, JobState, UnknownState};
 pub use kind::JobKind;
 pub use reason::{EndReason, InitCategory, TimeLimit, WaitReason};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::JobState;
+use super::{HoldScope, JobState};
 
 /// Which limit ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,11 +89,18 @@ pub enum EndReason {
     },
     /// An approval was refused.
     ApprovalRejected {
+        /// Of what.
+        scope: HoldScope,
         /// By whom, if known.
         by: Option<String>,
+        /// What they said.
+        comment: Option<String>,
     },
     /// Nobody approved in time.
-    ApprovalExpired,
+    ApprovalExpired {
+        /// What was held.
+        scope: HoldScope,
+    },
     /// Another child of its fan-out failed first.
     FailFast,
     /// The needs of generated jobs form a cycle.
@@ -144,11 +151,12 @@ impl fmt::Display for EndReason {
             Self::Superseded { group } => {
                 write!(f, "superseded by a newer run of concurrency group '{group}'")
             }
-            Self::ApprovalRejected { by } => {
-                f.write_str("approval rejected")?;
-                by.iter().try_for_each(|by| write!(f, " by {by}"))
+            Self::ApprovalRejected { scope, by, comment } => {
+                write!(f, "Approval rejected for {scope} hold")?;
+                by.iter().try_for_each(|by| write!(f, " by {by}"))?;
+                comment.iter().try_for_each(|comment| write!(f, ": {comment}"))
             }
-            Self::ApprovalExpired => f.write_str("approval expired"),
+            Self::ApprovalExpired { scope } => write!(f, "Approval expired for {scope} hold"),
             Self::FailFast => f.write_str("fan-out halted by failFast"),
             Self::Cycle { path } => write!(f, "cycle detected: {}", path.join(" -> ")),
             Self::SchedulerInvariant { message } => {

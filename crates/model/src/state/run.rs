@@ -53,6 +53,19 @@ pub struct DerivedRun {
     pub reason: ReasonChange,
 }
 
+impl DerivedRun {
+    /// The same for a run of which something was held and refused, or not approved in time: a job that ended like
+    /// that is `cancelled`, but its run has failed, for this reason unless jobs failed by themselves.
+    pub fn refused(self, reason: Option<String>) -> DerivedRun {
+        match (self.state, reason) {
+            (RunState::Cancelled, Some(reason)) => {
+                DerivedRun { state: RunState::Failed, reason: ReasonChange::Set(reason) }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// Derives a run's state from its jobs, which come in job order. `fail_on_drift`: the run checks for
 /// drift, drift counts as failure and some step has reported drift.
 pub fn derive_run<'a>(
@@ -101,6 +114,20 @@ mod tests {
 
     fn derived(jobs: &[(&'static str, JobState)]) -> DerivedRun {
         derive_run(jobs.iter().copied(), false)
+    }
+
+    #[test]
+    fn a_refused_approval_fails_the_run() {
+        let refusal = || Some("Approval expired for job hold".to_owned());
+        let cancelled = derived(&[("a", JobState::Success), ("b", JobState::Cancelled)]);
+        assert_eq!(cancelled.clone().refused(None), cancelled);
+        let failed = cancelled.refused(refusal());
+        assert_eq!(failed.state, RunState::Failed);
+        assert_eq!(failed.reason, ReasonChange::Set(refusal().unwrap()));
+        let both = derived(&[("a", JobState::Failed), ("b", JobState::Cancelled)]);
+        assert_eq!(both.clone().refused(refusal()), both, "the failed job is named");
+        let open = derived(&[("a", JobState::Running), ("b", JobState::Cancelled)]);
+        assert_eq!(open.clone().refused(refusal()), open);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who asks, and whether they may.
 
+use kici_model::approval::Person;
 use kici_model::ids::TokenId;
 use kici_protocol::http::tokens::Role;
 use kici_store::admin_token::AdminTokenRow;
@@ -13,6 +14,7 @@ pub(crate) struct Caller {
     label: String,
     role: String,
     routing_key: Option<String>,
+    teams: Vec<String>,
 }
 
 /// A caller who may not.
@@ -49,6 +51,7 @@ impl Caller {
             label: row.label,
             role: row.role,
             routing_key: row.routing_key,
+            teams: row.teams,
         }
     }
 
@@ -60,6 +63,11 @@ impl Caller {
     /// The token that the caller came with.
     pub(crate) fn token(&self) -> TokenId {
         self.token
+    }
+
+    /// Whom the caller is for approvals: the token's label is the user.
+    pub(crate) fn person(&self) -> Person {
+        Person { user: self.label.clone(), teams: self.teams.clone() }
     }
 
     /// Whether the caller's role has this permission. An unknown role has none.
@@ -117,6 +125,7 @@ mod tests {
             label: "test".into(),
             role: role.into(),
             routing_key: key.map(Into::into),
+            teams: Vec::new(),
         }
     }
 

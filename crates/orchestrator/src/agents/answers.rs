@@ -2,8 +2,8 @@
 //! its own time limit.
 
 use kici_protocol::agent::{
-    AgentApiResponse, ApprovalOutcome, CacheRestoreResponse, CacheSaveResponse, ConcurrencyAck,
-    ConcurrencyAction, EventEmitResponse, FromAgent, StepApprovalResolved, ToAgent, UploadUrl,
+    AgentApiResponse, CacheRestoreResponse, CacheSaveResponse, ConcurrencyAck, ConcurrencyAction,
+    EventEmitResponse, FromAgent, ToAgent, UploadUrl,
 };
 
 /// The answer to a request, if the message is one.
@@ -51,16 +51,6 @@ pub(super) fn answer(message: &FromAgent) -> Option<ToAgent> {
             skip: true,
             upload_url: None,
         }),
-        FromAgent::StepApprovalRequest(request) => {
-            ToAgent::StepApprovalResolved(StepApprovalResolved {
-                request_id: request.message_id.clone(),
-                run_id: request.run_id.clone(),
-                job_id: request.job_id.clone(),
-                step_index: request.step_index,
-                outcome: ApprovalOutcome::Rejected,
-                reason: Some("Approvals not available on this orchestrator".into()),
-            })
-        }
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use kici_model::ids::TokenId;
 use kici_model::labels::AgentLabels;
-use kici_protocol::agent::{Close, JobCancel, JobDispatch, ToAgent};
+use kici_protocol::agent::{Close, JobCancel, JobDispatch, StepApprovalResolved, ToAgent};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -107,6 +107,11 @@ impl Connected {
             reason: reason.to_owned(),
             force,
         }))
+    }
+
+    /// Tells it what people said about a step.
+    pub(crate) fn approval(&self, resolved: StepApprovalResolved) -> bool {
+        self.send(ToAgent::StepApprovalResolved(resolved))
     }
 
     pub(crate) fn close(&self, close: Close) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kici_protocol::agent::{
     AuthFailure, AuthSuccess, Close, CloseCode, FromAgent, JobState, LinkError, LogChunk,
-    ParseError, Parsed, Register, RejectReason, Secret, ToAgent,
+    ParseError, Parsed, Register, RejectReason, Secret, StepApprovalRequest, ToAgent,
 };
 use uuid::Uuid;
 
@@ -71,6 +71,13 @@ pub(super) enum Effect {
     /// Refused a job: no more offers until it says that it is free.
     Pause {
         draining: bool,
+    },
+    /// A step of a job waits for people.
+    Approval {
+        run: Uuid,
+        job: Uuid,
+        attempt: i32,
+        request: Box<StepApprovalRequest>,
     },
     /// A job that this connection does not hold; see [`Link::on_foreign`].
     Foreign {
@@ -303,6 +310,16 @@ impl Link {
                         held.attempt,
                         &status,
                     ))))]
+                })
+            }
+            FromAgent::StepApprovalRequest(request) => {
+                self.about(&request.job_id.clone(), "step.approval-request", |_, job, held| {
+                    vec![Effect::Approval {
+                        run: held.run,
+                        job,
+                        attempt: held.attempt,
+                        request: Box::new(request),
+                    }]
                 })
             }
             FromAgent::LogChunk(chunk) => self.log(chunk),

@@ -2,9 +2,11 @@
 //!
 //! `socket` and `reader` are the edge (one task writes, one reads), `link` decides what a message means and owns no socket,
 //! `gates` says who may register, `enter` lets it in, `register` compares what it holds with the table, `outcome` turns
-//! reports into facts. `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
+//! reports into facts. `approvals` takes the questions of steps that
+//! wait for people. `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
 
 mod answers;
+mod approvals;
 mod connected;
 mod enter;
 mod gates;

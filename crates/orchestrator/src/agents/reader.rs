@@ -182,6 +182,9 @@ impl Reader {
                     agent.life.clock(theirs, jiff::Timestamp::now().as_millisecond());
                 }
             }
+            Effect::Approval { run, job, attempt, request } => {
+                self.approval((run, job, attempt), &request).await?;
+            }
             Effect::Foreign { job, kind } => self.foreign(job, kind).await?,
             Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
         }

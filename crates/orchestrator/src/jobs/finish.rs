@@ -225,7 +225,12 @@ async fn settle_runs(
                 .map(|outcome| Ok((outcome.name.as_str(), state(&outcome.state)?)))
                 .collect::<Result<Vec<_>, StoreError>>()?;
             // The jobs that ended well are not read; one stands for all of them.
-            let derived = derive_run(jobs.into_iter().chain([("", JobState::Success)]), false);
+            let refused = outcomes
+                .iter()
+                .filter(|outcome| outcome.run_id == run.id)
+                .find_map(|outcome| outcome.refused.clone());
+            let derived = derive_run(jobs.into_iter().chain([("", JobState::Success)]), false)
+                .refused(refused);
             // Not final means that the count was wrong: the reconciler counts again, nothing is settled here.
             if derived.state.is_final() {
                 change.state = derived.state.as_str().to_owned();

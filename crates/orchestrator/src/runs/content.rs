@@ -43,7 +43,7 @@ impl SelectorBody {
 }
 
 /// The row of a text: its id is the first half of its hash.
-pub(super) fn content(body: String) -> Content {
+pub(crate) fn content(body: String) -> Content {
     let hash = Sha256::digest(body.as_bytes());
     let half: [u8; 16] = hash[..16].try_into().expect("SHA-256 has 32 bytes");
     Content { id: uuid::Builder::from_custom_bytes(half).into_uuid(), body }

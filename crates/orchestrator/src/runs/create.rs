@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use kici_model::lock::Workflow;
 use kici_store::definition::{Content, definition_insert, selector_insert};
+use kici_store::hold::{HoldRow, hold_insert};
 use kici_store::job::{JobRow, NeedRow, job_insert, need_insert};
 use kici_store::run::{RunRow, run_insert};
 use kici_store::{PgConnection, StoreError};
@@ -16,6 +17,7 @@ pub(crate) struct NewRun {
     pub(crate) row: RunRow,
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) needs: Vec<NeedRow>,
+    pub(crate) holds: Vec<HoldRow>,
     pub(crate) definition: Option<Content>,
     pub(crate) selectors: Vec<Content>,
 }
@@ -50,6 +52,10 @@ pub(crate) async fn create(
     let needs: Vec<NeedRow> = new.iter().flat_map(|run| run.needs.iter().cloned()).collect();
     if !needs.is_empty() {
         need_insert(conn, &needs).await?;
+    }
+    let holds: Vec<HoldRow> = new.iter().flat_map(|run| run.holds.iter().cloned()).collect();
+    if !holds.is_empty() {
+        hold_insert(conn, &holds).await?;
     }
     Ok(created)
 }

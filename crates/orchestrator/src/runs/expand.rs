@@ -56,6 +56,7 @@ pub(crate) fn expand(
             .map(|environment| environment.value.clone())
             .collect(),
         env: job.env.clone(),
+        approval: job.approval.clone(),
         ..PlannedJob::default()
     };
     let jobs = match (values, &job.matrix) {

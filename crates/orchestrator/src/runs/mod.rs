@@ -2,18 +2,21 @@
 //!
 //! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `expand` says what one job
 //! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event;
-//! `create` writes them. Every run comes this way, whatever caused it. `cancel` stops one.
+//! `hold` keeps it, or some of its jobs, until somebody approves; `create` writes them. Every run comes this way,
+//! whatever caused it. `cancel` stops one.
 
 mod cancel;
 mod content;
 mod create;
 mod expand;
+mod hold;
 mod inline;
 mod plan;
 mod stamp;
 
 pub(crate) use cancel::{CancelError, STOP_WITHIN, cancel};
-pub(crate) use content::SelectorBody;
+pub(crate) use content::{SelectorBody, content};
 pub(crate) use create::{NewRun, StoredContents, create};
+pub(crate) use hold::{limit, wait_reason};
 pub(crate) use plan::WorkflowPlan;
 pub(crate) use stamp::{Cause, stamp, unresolved};

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use kici_model::graph::{edges, find_cycle};
 use kici_model::lock::{
-    EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
+    Approval, EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
 };
 use kici_model::state::{EndReason, InitCategory};
 use kici_store::definition::Content;
@@ -29,6 +29,8 @@ pub(crate) struct WorkflowPlan {
     pub(crate) jobs: Vec<PlannedJob>,
     /// Limit of the whole run, ms.
     pub(crate) timeout_ms: Option<u64>,
+    /// Who has to approve before any job starts.
+    pub(crate) approval: Option<Approval>,
     /// Why no run of it can start.
     pub(crate) refused: Option<(InitCategory, String)>,
 }
@@ -53,6 +55,8 @@ pub(crate) struct PlannedJob {
     pub(crate) env: Option<EnvValue>,
     /// Upstream (index in the plan's jobs) and the final states that are good.
     pub(crate) needs: Vec<(usize, Vec<String>)>,
+    /// Who has to approve before it starts.
+    pub(crate) approval: Option<Approval>,
     /// Set for a job that fails at once.
     pub(crate) fails: Option<EndReason>,
 }
@@ -87,6 +91,7 @@ impl WorkflowPlan {
             selectors: planner.selectors,
             jobs: planner.jobs,
             timeout_ms: workflow.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
+            approval: workflow.approval.clone(),
             refused: refused(workflow),
         }
     }
@@ -115,10 +120,6 @@ impl PlannedJob {
 fn refused(workflow: &Workflow) -> Option<(InitCategory, String)> {
     let asks_for =
         |what: &str, missing: &str| Some(format!("workflow '{}' {what}: {missing}", workflow.name));
-    if workflow.approval.is_some() {
-        let message = asks_for("asks for an approval", "approvals are not supported yet")?;
-        return Some((InitCategory::EnvironmentRules, message));
-    }
     let registries = workflow.registries.as_ref().is_some_and(|list| !list.is_empty());
     let install_env = workflow.install_env.as_ref().is_some_and(|list| !list.is_empty());
     if registries || install_env {
@@ -265,11 +266,6 @@ fn unsupported(job: &StaticJob) -> Result<(), EndReason> {
             ),
         ))
     };
-    if job.approval.is_some() {
-        let message =
-            format!("job '{}' asks for an approval: approvals are not supported yet", job.name);
-        return Err(init(InitCategory::EnvironmentRules, message));
-    }
     if job.runs_on_all.is_some() {
         let message = format!(
             "job '{}' runs on all matching hosts (runsOnAll): this is not supported yet",

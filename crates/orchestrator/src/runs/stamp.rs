@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::create::NewRun;
+use super::hold::hold;
 use super::inline;
 use super::plan::{PlannedJob, WorkflowPlan};
 
@@ -62,6 +63,12 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         environment = environment.or_else(|| resolved.environment.clone());
         jobs.push(row(plan, at, run, ids[at], job, resolved, state));
     }
+    let holds = hold(
+        run.0,
+        plan.approval.as_ref(),
+        &mut jobs,
+        plan.jobs.iter().map(|job| job.approval.as_ref()),
+    );
     let derived = derive_run(
         plan.jobs.iter().zip(&settled).map(|(job, settled)| (job.name.as_str(), settled.state)),
         false,
@@ -70,7 +77,11 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
     // A workflow without jobs has nothing to wait for.
     let state = if plan.jobs.is_empty() { RunState::Success } else { derived.state };
     // Nothing has run yet, whatever has already failed.
-    let state = if state.is_final() { state } else { RunState::Pending };
+    let state = match state {
+        state if state.is_final() => state,
+        _ if is_held(&jobs) => RunState::Held,
+        _ => RunState::Pending,
+    };
     let row = RunRow {
         id: run.0,
         definition: Some(plan.definition.id),
@@ -88,9 +99,16 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         row,
         jobs,
         needs,
+        holds,
         definition: Some(plan.definition.clone()),
         selectors: plan.selectors.clone(),
     }
+}
+
+/// Whether nothing of it may start before somebody has approved.
+fn is_held(jobs: &[JobRow]) -> bool {
+    let any = |state: JobState| jobs.iter().any(|job| job.state == state.as_str());
+    any(JobState::Held) && !any(JobState::Queued) && !any(JobState::Waiting)
 }
 
 /// The run of a lock file that could not be read: it shows what is wrong.
@@ -109,7 +127,14 @@ fn failed(workflow: &str, cause: &Cause<'_>, category: InitCategory, message: &s
         failure_reason: Some(message),
         ..run_row(workflow, cause)
     };
-    NewRun { row, jobs: Vec::new(), needs: Vec::new(), definition: None, selectors: Vec::new() }
+    NewRun {
+        row,
+        jobs: Vec::new(),
+        needs: Vec::new(),
+        holds: Vec::new(),
+        definition: None,
+        selectors: Vec::new(),
+    }
 }
 
 fn run_row(workflow: &str, cause: &Cause<'_>) -> RunRow {
@@ -287,7 +312,7 @@ fn row(
 }
 
 /// PostgreSQL has no NUL in text.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -6,6 +6,7 @@ mod agents;
 mod crash;
 mod deliveries;
 mod env;
+mod holds;
 mod http;
 mod logs;
 mod needs;

@@ -2,13 +2,14 @@
 //!
 //! One file per subject of the API. Rows of the database never leave the server; handlers turn them
 //! into these views. Field names are the wire names: most subjects use camelCase, a few older ones
-//! (tokens, generic sources) snake_case.
+//! (tokens, generic sources, held runs) snake_case.
 
 pub mod agent_tokens;
 pub mod db;
 pub mod deliveries;
 pub mod error;
 pub mod follow;
+pub mod holds;
 pub mod page;
 pub mod runs;
 pub mod service;

@@ -42,6 +42,9 @@ pub struct CreateToken {
     /// Ties the token to the runs and sources of one routing key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing_key: Option<String>,
+    /// Whose approvals its holder can give: teams that approvals name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
     /// When the token stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -70,6 +73,9 @@ pub struct TokenView {
     pub role: String,
     /// The routing key that it is tied to.
     pub routing_key: Option<String>,
+    /// The teams that its holder approves for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops working.

@@ -17,6 +17,7 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Load { active, .. } => format!("load {active}"),
         Effect::Pause { draining } => format!("pause draining={draining}"),
         Effect::Foreign { kind, .. } => format!("foreign {kind}"),
+        Effect::Approval { .. } => "approval".into(),
         Effect::Clock(_) => "clock".into(),
         Effect::Note(_) => "note".into(),
     };

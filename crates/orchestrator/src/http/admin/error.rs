@@ -20,6 +20,8 @@ pub(crate) enum ApiError {
     InvalidToken,
     /// The caller may not.
     Denied(Denied),
+    /// The caller may do such things, but not this one.
+    Forbidden(String),
     /// The content is wrong; says where.
     Invalid(Vec<ErrorDetail>),
     /// The body is not JSON.
@@ -79,6 +81,7 @@ impl IntoResponse for ApiError {
                 (StatusCode::UNAUTHORIZED, ErrorBody::new("Invalid or expired token"))
             }
             ApiError::Denied(denied) => (StatusCode::FORBIDDEN, ErrorBody::new(denied.to_string())),
+            ApiError::Forbidden(text) => (StatusCode::FORBIDDEN, ErrorBody::new(text)),
             ApiError::Invalid(details) => {
                 let body = ErrorBody { details, ..ErrorBody::new("Validation error") };
                 (StatusCode::BAD_REQUEST, body)

@@ -8,6 +8,7 @@ mod db;
 mod deliveries;
 mod error;
 mod follow;
+mod holds;
 mod input;
 mod logs;
 mod run_view;
@@ -32,6 +33,7 @@ pub(crate) fn routes() -> Routes {
         .merge(agent_tokens::routes())
         .merge(sources::routes())
         .merge(runs::routes())
+        .merge(holds::routes())
         .merge(logs::routes())
         .merge(follow::routes())
         .merge(deliveries::routes())

@@ -62,7 +62,7 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             }
             EndReason::UpstreamUnmet { .. }
             | EndReason::ApprovalRejected { .. }
-            | EndReason::ApprovalExpired => FailureCategory::Unknown,
+            | EndReason::ApprovalExpired { .. } => FailureCategory::Unknown,
         })
     };
     Some(jobs.iter().find_map(of_job).unwrap_or(FailureCategory::Unknown))

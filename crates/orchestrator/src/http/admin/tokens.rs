@@ -22,6 +22,9 @@ use crate::access::{BOOTSTRAP_LABEL, Caller, Credential, Permission};
 use crate::app::App;
 use crate::http::{Access, Routes};
 
+/// Teams of one token.
+const MOST_TEAMS: usize = 50;
+
 const MANAGE: Access = Access::Permission(Permission::TokenManage);
 
 pub(super) fn routes() -> Routes {
@@ -47,6 +50,7 @@ async fn create(
         label: &body.label,
         role: body.role.as_str(),
         routing_key: body.routing_key.as_deref(),
+        teams: &body.teams,
         expires_at,
     };
     admin_token_insert(&mut conn, token).await?;
@@ -64,6 +68,7 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Json<TokenList>,
         label: row.label,
         role: row.role,
         routing_key: row.routing_key,
+        teams: row.teams,
         created_at: timestamp(row.created_at),
         expires_at: row.expires_at.map(timestamp),
         last_used_at: row.last_used_at.map(timestamp),
@@ -104,6 +109,11 @@ fn check(body: &CreateToken) -> Result<Option<Time>, ApiError> {
     }
     if body.routing_key.as_deref() == Some("") {
         wrong.push(ErrorDetail::at("routingKey", "expected a routing key such as github:42"));
+    }
+    let fits = |team: &String| (1..=255).contains(&team.chars().count());
+    if body.teams.len() > MOST_TEAMS || !body.teams.iter().all(fits) {
+        let message = format!("expected at most {MOST_TEAMS} names of 1 to 255 characters");
+        wrong.push(ErrorDetail::at("teams", &message));
     }
     let now = Timestamp::now();
     let expires_at = match (body.expires_at, body.expires_in_seconds) {

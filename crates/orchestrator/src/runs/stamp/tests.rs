@@ -66,16 +66,16 @@ fn roots_are_queued_and_the_rest_waits_for_its_edges() {
 fn what_is_not_supported_fails_with_its_reason_and_skips_what_needs_it() {
     let run = run(json!([
         {"_type": "dynamic", "source": {"file": "x.ts", "index": 0}, "group": "shards"},
-        job("gated", json!({"approval": {"clauses": [], "when": "always"}})),
+        job("empty", json!({"matrix": {"_type": "static", "values": []}})),
         job("merge", json!({"needs": [{"group": "shards", "runOn": ["success"]}]})),
-        job("always", json!({"needs": [{"name": "gated", "runOn": ["failed"]}]})),
+        job("always", json!({"needs": [{"name": "empty", "runOn": ["failed"]}]})),
         job("fine", json!({})),
     ]));
     assert_eq!(
         shown(&run),
         [
             "__dynamic__ci__0 failed (dynamic jobs are not supported yet)",
-            "gated failed (job 'gated' asks for an approval: approvals are not supported yet)",
+            "empty failed (matrix for job 'empty' expands to zero combinations)",
             "merge skipped (upstream_unmet: __dynamic__ci__0 (failed))",
             "always queued",
             "fine queued",
