@@ -1,4 +1,5 @@
-//! Claiming waiting jobs in batches. What becomes of a claim is in [`crate::lease`].
+//! Claiming waiting jobs in batches. What becomes of a claim is in [`crate::lease`]; whose turn it is, in
+//! [`crate::share`].
 
 use std::time::Duration;
 
@@ -7,21 +8,39 @@ use uuid::Uuid;
 
 use crate::StoreError;
 
-/// The selectors of all jobs that wait for an agent. Skips from one to the next in the index, so a long queue
-/// costs no more than a short one.
-pub async fn waiting_selectors(conn: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
-    sqlx::query_scalar!(
+/// A line of the queue: the waiting jobs of one repository that want the same agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// Which agents they want.
+    pub selector: Uuid,
+    /// The repository.
+    pub share: i64,
+    /// The first of them may be given to an agent now.
+    pub due: bool,
+    /// Where the first of them stands, in microseconds since 1970.
+    pub place: i64,
+}
+
+/// All lines of the queue. Skips from one to the next in the index, so a long line costs no more than a short one.
+pub async fn waiting_lines(conn: &mut PgConnection) -> Result<Vec<Line>, StoreError> {
+    sqlx::query_as!(
+        Line,
         r#"WITH RECURSIVE seen AS (
-               (SELECT selector FROM job WHERE state = 'queued' AND agent_id IS NULL ORDER BY selector LIMIT 1)
+               (SELECT selector, share, not_before FROM job WHERE state = 'queued' AND agent_id IS NULL
+                 ORDER BY selector, share, not_before, id LIMIT 1)
                UNION ALL
-               SELECT (SELECT selector FROM job WHERE state = 'queued' AND agent_id IS NULL
-                          AND selector > seen.selector ORDER BY selector LIMIT 1)
-                 FROM seen WHERE seen.selector IS NOT NULL)
-           SELECT selector AS "selector!" FROM seen WHERE selector IS NOT NULL"#,
+               (SELECT n.selector, n.share, n.not_before
+                  FROM seen CROSS JOIN LATERAL (
+                       SELECT selector, share, not_before FROM job
+                        WHERE state = 'queued' AND agent_id IS NULL AND (selector, share) > (seen.selector, seen.share)
+                        ORDER BY selector, share, not_before, id LIMIT 1) n))
+           SELECT selector AS "selector!", share AS "share!", not_before <= now() AS "due!",
+                  (extract(epoch FROM not_before) * 1000000)::int8 AS "place!"
+             FROM seen"#,
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("waiting_selectors"))
+    .map_err(StoreError::in_call("waiting_lines"))
 }
 
 /// A waiting job, locked until the transaction ends.
@@ -33,34 +52,51 @@ pub struct Waiting {
     pub run_id: Uuid,
     /// Its selector.
     pub selector: Uuid,
+    /// Its repository.
+    pub share: i64,
+    /// Where it stands, in microseconds since 1970.
+    pub place: i64,
     /// The agent that refused it last.
     pub refused_by: Option<String>,
 }
 
-/// Locks the oldest waiting jobs of each selector, up to its limit; rows that another orchestrator looks at are
-/// left to it.
+/// How many jobs of a line to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The line's selector.
+    pub selector: Uuid,
+    /// The line's repository.
+    pub share: i64,
+    /// At most this many.
+    pub jobs: i32,
+}
+
+/// Locks the first jobs of each line, up to its limit; rows that another orchestrator looks at are left to it.
 pub async fn job_candidates(
     conn: &mut PgConnection,
-    limits: &[(Uuid, i32)],
+    limits: &[Limit],
 ) -> Result<Vec<Waiting>, StoreError> {
-    let selector: Vec<Uuid> = limits.iter().map(|(selector, _)| *selector).collect();
-    let limit: Vec<i32> = limits.iter().map(|(_, limit)| *limit).collect();
+    let selector: Vec<Uuid> = limits.iter().map(|limit| limit.selector).collect();
+    let share: Vec<i64> = limits.iter().map(|limit| limit.share).collect();
+    let jobs: Vec<i32> = limits.iter().map(|limit| limit.jobs).collect();
     sqlx::query_as!(
         Waiting,
-        r#"SELECT j.id AS "id!", j.run_id AS "run_id!", j.selector AS "selector!", j.refused_by
-             FROM unnest($1::uuid[], $2::int4[]) AS t (selector, n)
+        r#"SELECT j.id AS "id!", j.run_id AS "run_id!", j.selector AS "selector!", j.share AS "share!",
+                  (extract(epoch FROM j.not_before) * 1000000)::int8 AS "place!", j.refused_by
+             FROM unnest($1::uuid[], $2::int8[], $3::int4[]) AS t (selector, share, n)
             CROSS JOIN LATERAL (
-                SELECT id, run_id, selector, refused_by FROM job
-                 WHERE state = 'queued' AND agent_id IS NULL AND selector = t.selector AND not_before <= now()
+                SELECT id, run_id, selector, share, not_before, refused_by FROM job
+                 WHERE state = 'queued' AND agent_id IS NULL AND selector = t.selector AND share = t.share
+                   AND not_before <= now()
                  ORDER BY not_before, id LIMIT t.n FOR UPDATE SKIP LOCKED) j"#,
         &selector,
-        &limit,
+        &share,
+        &jobs,
     )
     .fetch_all(conn)
     .await
     .map_err(StoreError::in_call("job_candidates"))
 }
-
 /// A claim: this job for this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {

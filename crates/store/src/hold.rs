@@ -169,7 +169,8 @@ pub async fn job_release(
     let queued = sqlx::query_scalar!(
         r#"UPDATE job j
             SET hold = false, state = CASE WHEN j.slot THEN 'waiting' ELSE 'queued' END, ready_at = now(),
-                not_before = now(), wait_reason = NULL
+                priority = greatest(j.priority, 1::int2), not_before = queue_place(greatest(j.priority, 1::int2)),
+                wait_reason = NULL
           WHERE j.id = ANY($1) AND j.state = 'held'
             AND NOT EXISTS (SELECT FROM hold h WHERE h.job_id = j.id AND h.scope = 'job'
                                AND h.state IN ('planned', 'pending'))

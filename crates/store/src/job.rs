@@ -61,6 +61,10 @@ pub struct JobRow {
     pub kind: JobKind,
     /// The job as its generator gave it, JSON; none for a job that the definition has.
     pub body: Option<String>,
+    /// How much of a head start it has in the queue: 0, or 1 (released from a hold) or 2 (a re-run).
+    pub priority: i16,
+    /// Its own limit, ms.
+    pub timeout_ms: Option<i64>,
 }
 
 /// An edge: the job starts only when the upstream ends in one of `run_on`.
@@ -89,17 +93,21 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
     sqlx::query!(
         "INSERT INTO job (id, run_id, position, name, base_name, lock_index, matrix, variant_kind, variant_label,
                 fanout_index, fanout_total, selector, environment, env, state, open_needs, wait_reason, end_reason,
-                error_message, init_failure, hold, slot, kind, body, ready_at, finished_at)
-         SELECT id, run, position, name, base_name, lock_index, matrix::json, kind, label, fan_index, fan_total,
-                selector, environment, env::json, state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
-                kind_of, body::json, CASE WHEN state = 'queued' THEN now() END,
-                CASE WHEN state IN ('success', 'failed', 'cancelled', 'skipped') THEN now() END
+                error_message, init_failure, hold, slot, kind, body, priority, timeout_ms, share, not_before, ready_at,
+                finished_at)
+         SELECT t.id, run, position, name, base_name, lock_index, matrix::json, t.kind, label, fan_index, fan_total,
+                selector, t.environment, env::json, t.state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
+                kind_of, body::json, priority, timeout, hashtextextended(r.org_id || '/' || r.repo, 0),
+                queue_place(priority), CASE WHEN t.state = 'queued' THEN now() END,
+                CASE WHEN t.state IN ('success', 'failed', 'cancelled', 'skipped') THEN now() END
            FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],
                 $8::text[], $9::text[], $10::int4[], $11::int4[], $12::uuid[], $13::text[], $14::text[],
                 $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::bool[],
-                $23::text[], $24::text[])
+                $23::text[], $24::text[], $25::int2[], $26::int8[])
              AS t (id, run, position, name, base_name, lock_index, matrix, kind, label, fan_index, fan_total,
-                selector, environment, env, state, open_needs, wait, reason, error, init, hold, slot, kind_of, body)",
+                selector, environment, env, state, open_needs, wait, reason, error, init, hold, slot, kind_of, body,
+                priority, timeout)
+           JOIN run r ON r.id = t.run",
         &id,
         &run,
         &position,
@@ -124,6 +132,8 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
         &rows.iter().map(|r| r.slot).collect::<Vec<_>>(),
         &text(|r| r.kind.as_str()) as _,
         &maybe(|r| r.body.as_deref()) as _,
+        &rows.iter().map(|r| r.priority).collect::<Vec<_>>(),
+        &rows.iter().map(|r| r.timeout_ms).collect::<Vec<_>>() as _,
     )
     .execute(conn)
     .await
@@ -298,7 +308,7 @@ pub async fn job_needs_met(
                 state = CASE WHEN j.open_needs > t.met THEN j.state
                              WHEN j.hold THEN 'held' WHEN j.slot THEN 'waiting' ELSE 'queued' END,
                 ready_at = CASE WHEN j.open_needs = t.met THEN now() END,
-                not_before = CASE WHEN j.open_needs = t.met THEN now() ELSE j.not_before END,
+                not_before = CASE WHEN j.open_needs = t.met THEN queue_place(j.priority) ELSE j.not_before END,
                 wait_reason = CASE WHEN j.open_needs = t.met THEN NULL ELSE j.wait_reason END
            FROM unnest($1::uuid[], $2::int4[]) AS t (id, met)
           WHERE j.id = t.id AND j.state = 'pending'
@@ -333,25 +343,6 @@ pub async fn job_stuck(conn: &mut PgConnection, limit: i64) -> Result<Vec<Depend
     .fetch_all(conn)
     .await
     .map_err(StoreError::in_call("job_stuck"))
-}
-
-/// Jobs that waited for an agent for longer than `limit_secs`.
-pub async fn job_waited_too_long(
-    conn: &mut PgConnection,
-    limit_secs: f64,
-    rows: i64,
-) -> Result<Vec<JobNow>, StoreError> {
-    sqlx::query_as!(
-        JobNow,
-        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
-          WHERE state = 'queued' AND agent_id IS NULL AND ready_at < now() - make_interval(secs => $1)
-          LIMIT $2",
-        limit_secs,
-        rows,
-    )
-    .fetch_all(conn)
-    .await
-    .map_err(StoreError::in_call("job_waited_too_long"))
 }
 
 /// Running jobs of connected agents that have not been heard of since before `silent_secs`.

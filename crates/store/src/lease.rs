@@ -87,7 +87,7 @@ pub struct GiveBack {
     pub job: Uuid,
     /// The attempt that ends.
     pub attempt: i32,
-    /// Pause before it is offered again.
+    /// Pause before it is offered again; without one it keeps its place.
     pub delay: Duration,
     /// Counts as a failed dispatch.
     pub failed: bool,
@@ -101,7 +101,8 @@ pub struct GiveBack {
 pub async fn job_give_back(conn: &mut PgConnection, back: &GiveBack) -> Result<bool, StoreError> {
     sqlx::query!(
         "UPDATE job SET agent_id = NULL, owner = 0, acked = false, deadline = NULL,
-                not_before = now() + make_interval(secs => $3), failures = failures + $4,
+                not_before = CASE WHEN $3::float8 > 0 THEN now() + make_interval(secs => $3) ELSE not_before END,
+                failures = failures + $4,
                 refused_by = coalesce($5, refused_by)
           WHERE id = $1 AND attempt = $2 AND state = 'queued' AND agent_id IS NOT NULL AND NOT (acked AND $6)",
         back.job,

@@ -68,6 +68,11 @@ pub enum EndReason {
     },
     /// No agent took it in time.
     QueueExpired,
+    /// More jobs waited for agents than may.
+    QueueFull {
+        /// How many may.
+        max: u32,
+    },
     /// An upstream ended in a state that is not accepted.
     UpstreamUnmet {
         /// The upstream.
@@ -138,6 +143,7 @@ impl fmt::Display for EndReason {
             Self::QueueExpired => {
                 f.write_str("Queue timeout expired (job was never dispatched to an agent)")
             }
+            Self::QueueFull { max } => write!(f, "queue full: more than {max} jobs were waiting"),
             Self::UpstreamUnmet { upstream, status } => {
                 write!(f, "upstream_unmet: {upstream} ({status})")
             }

@@ -1,5 +1,6 @@
 //! Limits of the queue, the lock-file cache and the event log.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::vars::Vars;
@@ -13,6 +14,8 @@ pub struct QueueConfig {
     pub timeout: Option<Duration>,
     /// `KICI_QUEUE_BACKPRESSURE_THRESHOLD`: warn above; 0 = never.
     pub backpressure_threshold: u32,
+    /// `KICI_QUEUE_WEIGHTS`: `<organisation>/<repository>` → how many times as many agents as others it may have.
+    pub weights: BTreeMap<String, u32>,
 }
 
 impl QueueConfig {
@@ -21,8 +24,36 @@ impl QueueConfig {
             max_depth: vars.number("KICI_QUEUE_MAX_DEPTH", 1000, 0),
             timeout: vars.optional_millis("KICI_QUEUE_TIMEOUT_MS", 3_600_000),
             backpressure_threshold: vars.number("KICI_QUEUE_BACKPRESSURE_THRESHOLD", 100, 0),
+            weights: weights(vars),
         }
     }
+}
+
+/// The largest weight. Between much larger ones the smaller would hardly ever be served.
+const MOST_WEIGHT: u32 = 100;
+
+fn weights(vars: &mut Vars) -> BTreeMap<String, u32> {
+    let name = "KICI_QUEUE_WEIGHTS";
+    let mut weights = BTreeMap::new();
+    for part in vars.text(name).unwrap_or_default().split(',').map(str::trim) {
+        if part.is_empty() {
+            continue;
+        }
+        let weight = part.rsplit_once('=').and_then(|(repository, weight)| {
+            let weight = weight.trim().parse().ok().filter(|w| (1..=MOST_WEIGHT).contains(w))?;
+            Some((repository.trim().to_owned(), weight)).filter(|(name, _)| name.contains('/'))
+        });
+        match weight {
+            Some((repository, weight)) => drop(weights.insert(repository, weight)),
+            None => vars.problem(
+                name,
+                format_args!(
+                    "expected <organisation>/<repository>=<1 to {MOST_WEIGHT}>, separated by commas, found {part:?}"
+                ),
+            ),
+        }
+    }
+    weights
 }
 
 /// The lock-file cache.

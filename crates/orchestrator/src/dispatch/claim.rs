@@ -1,18 +1,28 @@
 //! One pass: which waiting job goes to which agent. Commits before anything is sent.
+//!
+//! The queue is read line by line (a line is a selector and a repository). Where several repositories want the same
+//! agents, [`super::shares`] says who is served; what they hold now is read from the table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use kici_model::lock::RunsOnPick;
-use kici_store::claim::{Claim, Waiting, job_candidates, job_claim, waiting_selectors};
-use kici_store::{Store, StoreError};
+use kici_store::claim::{Claim, Limit, Line, Waiting, job_candidates, job_claim, waiting_lines};
+use kici_store::share::{Served, share_held, share_ids, share_served, share_turns};
+use kici_store::{PgConnection, Store, StoreError};
 use uuid::Uuid;
 
 use super::selectors::Selectors;
+use super::shares::{Standing, Turns, allocate};
 use crate::agents::Offer;
 use crate::app::App;
 
 /// Jobs of one pass.
 pub(super) const BATCH: usize = 200;
+
+/// How old the count of what repositories hold may be. Between two counts our own claims are added, so that what is
+/// off are jobs that ended and claims of other orchestrators, for this long.
+const COUNT_AGAIN: Duration = Duration::from_millis(200);
 
 /// A job that an agent has been given.
 #[derive(Debug, Clone)]
@@ -23,30 +33,56 @@ pub(super) struct Claimed {
     pub(super) offer: Offer,
 }
 
+/// What came of a pass.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    pub(super) claimed: Vec<Claimed>,
+    /// Jobs that could be given out may be left: another pass finds them.
+    pub(super) again: bool,
+}
+
+/// What repositories hold, between two passes.
+#[derive(Default)]
+pub(super) struct Shares {
+    held: HashMap<i64, u32>,
+    counted: Option<Instant>,
+    /// Those whose weight is not 1; read once.
+    weights: Option<HashMap<i64, u32>>,
+}
+
 /// Gives as many waiting jobs as there are free agents for them.
 pub(super) async fn pass(
     app: &App,
     selectors: &mut Selectors,
+    shares: &mut Shares,
     explain: bool,
-) -> Result<Vec<Claimed>, StoreError> {
+) -> Result<Pass, StoreError> {
     let offers = app.agents.offers();
     let free: usize = offers.iter().map(|offer| offer.free).sum();
     if free == 0 && !explain {
-        return Ok(Vec::new());
+        return Ok(Pass::default());
     }
     let mut tx = app.store.begin().await?;
-    let waiting = waiting_selectors(&mut tx).await?;
-    if waiting.is_empty() {
-        return Ok(Vec::new());
+    let lines = waiting_lines(&mut tx).await?;
+    if lines.is_empty() {
+        return Ok(Pass::default());
     }
+    let mut waiting: Vec<Uuid> = lines.iter().map(|line| line.selector).collect();
+    waiting.dedup();
     selectors.load(&mut tx, &waiting).await?;
     if explain {
         selectors.explain(&mut tx, &waiting, &offers).await?;
     }
-    let limits = limits(selectors, &waiting, &offers);
+    let places = places(selectors, &waiting, &offers);
+    let served: Vec<&Line> =
+        lines.iter().filter(|line| line.due && places.contains_key(&line.selector)).collect();
+    let standings = shares.standings(app, &mut tx, &served).await?;
+    let limits = limits(&served, &places, &standings);
+    let wanted: i32 = limits.iter().map(|limit| limit.jobs).sum();
     let candidates =
         if limits.is_empty() { Vec::new() } else { job_candidates(&mut tx, &limits).await? };
-    let chosen = choose(selectors, candidates, &offers);
+    let short = candidates.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
+    let chosen = choose(selectors, &standings, candidates, &offers);
     let claims: Vec<Claim> = chosen
         .iter()
         .map(|(job, at)| Claim { job: job.id, agent: offers[*at].agent.id().to_owned() })
@@ -58,19 +94,25 @@ pub(super) async fn pass(
             .into_iter()
             .collect(),
     };
+    shares.served(&mut tx, &standings, &chosen).await?;
     Store::commit(tx).await?;
-    let claimed = chosen.into_iter().filter_map(|(job, at)| {
-        let attempt = *attempts.get(&job.id)?;
-        let offer = offers[at].clone();
-        // Held from now on, so that the next pass does not count the place as free.
-        offer.agent.reserve(job.id, job.run_id, attempt);
-        Some(Claimed { job: job.id, run: job.run_id, attempt, offer })
-    });
-    Ok(claimed.collect())
+    let claimed: Vec<Claimed> = chosen
+        .into_iter()
+        .filter_map(|(job, at)| {
+            let attempt = *attempts.get(&job.id)?;
+            let offer = offers[at].clone();
+            // Held from now on, so that the next pass does not count the place as free.
+            offer.agent.reserve(job.id, job.run_id, attempt);
+            Some(Claimed { job: job.id, run: job.run_id, attempt, offer })
+        })
+        .collect();
+    // Only a repository that shares can leave places that another would have taken.
+    let again = claimed.len() >= BATCH || (short && !claimed.is_empty() && standings.len() > 1);
+    Ok(Pass { claimed, again })
 }
 
-/// For each selector that some free agent fits: how many jobs to look at.
-fn limits(selectors: &Selectors, waiting: &[Uuid], offers: &[Offer]) -> Vec<(Uuid, i32)> {
+/// Selector → places that free agents have for it, where there are any.
+fn places(selectors: &Selectors, waiting: &[Uuid], offers: &[Offer]) -> HashMap<Uuid, usize> {
     let places = |id: &Uuid| -> usize {
         let Some(known) = selectors.get(*id) else { return 0 };
         offers
@@ -79,50 +121,182 @@ fn limits(selectors: &Selectors, waiting: &[Uuid], offers: &[Offer]) -> Vec<(Uui
             .map(|offer| offer.free)
             .sum()
     };
-    waiting
-        .iter()
-        .map(|id| (*id, places(id).min(BATCH)))
-        .filter(|(_, places)| *places > 0)
-        .map(|(id, places)| (id, i32::try_from(places).expect("bounded by the batch")))
-        .collect()
+    waiting.iter().map(|id| (*id, places(id).min(BATCH))).filter(|(_, n)| *n > 0).collect()
 }
 
-/// Oldest first; each job takes the agent that its selector picks among those with a place left.
+/// How many jobs of each line to look at: all places for a repository that is alone, its fair part for each of several.
+fn limits(
+    lines: &[&Line],
+    places: &HashMap<Uuid, usize>,
+    standings: &BTreeMap<i64, Standing>,
+) -> Vec<Limit> {
+    let mut of_selector: BTreeMap<Uuid, Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        of_selector.entry(line.selector).or_default().push(line);
+    }
+    let mut limits = Vec::new();
+    for (selector, lines) in of_selector {
+        let places = places.get(&selector).copied().unwrap_or(0);
+        let parts = match lines.as_slice() {
+            [line] => vec![(line.share, places)],
+            lines => {
+                let standings: Vec<Standing> = lines
+                    .iter()
+                    .filter_map(|line| standings.get(&line.share).copied())
+                    .collect();
+                allocate(&standings, places)
+            }
+        };
+        limits.extend(parts.into_iter().map(|(share, jobs)| Limit {
+            selector,
+            share,
+            jobs: i32::try_from(jobs).expect("bounded by the batch"),
+        }));
+    }
+    limits
+}
+
+/// Repositories by turns, each one's jobs in their order; a job takes the agent that its selector picks among those
+/// with a place left.
 fn choose(
     selectors: &Selectors,
+    standings: &BTreeMap<i64, Standing>,
     mut candidates: Vec<Waiting>,
     offers: &[Offer],
 ) -> Vec<(Waiting, usize)> {
-    candidates.sort_by_key(|job| job.id);
-    candidates.truncate(BATCH);
+    candidates.sort_by_key(|job| (job.place, job.id));
+    let mut of_share: BTreeMap<i64, VecDeque<Waiting>> = BTreeMap::new();
+    for job in candidates {
+        of_share.entry(job.share).or_default().push_back(job);
+    }
+    let mut turns = Turns::new(of_share.keys().filter_map(|share| standings.get(share).copied()));
     let mut free: Vec<usize> = offers.iter().map(|offer| offer.free).collect();
     let mut full: HashSet<Uuid> = HashSet::new();
     let mut chosen = Vec::new();
-    for job in candidates {
-        if full.contains(&job.selector) {
-            continue;
+    while chosen.len() < BATCH
+        && let Some(next) = turns.next()
+    {
+        let jobs = of_share.entry(next.share).or_default();
+        while let Some(job) = jobs.pop_front() {
+            if full.contains(&job.selector) {
+                continue;
+            }
+            let Some(at) = agent_for(selectors, &job, offers, &free, chosen.len()) else {
+                full.insert(job.selector);
+                continue;
+            };
+            free[at] -= 1;
+            chosen.push((job, at));
+            turns.served(next);
+            break;
         }
-        let Some(known) = selectors.get(job.selector) else { continue };
-        let fitting: Vec<usize> = (0..offers.len())
-            .filter(|at| free[*at] > 0 && known.selector.matches(offers[*at].agent.labels()))
-            .collect();
-        if fitting.is_empty() {
-            full.insert(job.selector);
-            continue;
-        }
-        // Offers come sorted by agent id: the first is the lowest. Who refused the job goes last.
-        let others: Vec<usize> = fitting
-            .iter()
-            .copied()
-            .filter(|at| job.refused_by.as_deref() != Some(offers[*at].agent.id()))
-            .collect();
-        let fitting = if others.is_empty() { fitting } else { others };
-        let at = match known.pick {
-            RunsOnPick::Deterministic => fitting[0],
-            RunsOnPick::Any => fitting[chosen.len() % fitting.len()],
-        };
-        free[at] -= 1;
-        chosen.push((job, at));
     }
     chosen
+}
+
+/// The agent that a job takes; none when no fitting one has a place left.
+fn agent_for(
+    selectors: &Selectors,
+    job: &Waiting,
+    offers: &[Offer],
+    free: &[usize],
+    turn: usize,
+) -> Option<usize> {
+    let known = selectors.get(job.selector)?;
+    let fitting: Vec<usize> = (0..offers.len())
+        .filter(|at| free[*at] > 0 && known.selector.matches(offers[*at].agent.labels()))
+        .collect();
+    // Offers come sorted by agent id: the first is the lowest. Who refused the job goes last.
+    let others: Vec<usize> = fitting
+        .iter()
+        .copied()
+        .filter(|at| job.refused_by.as_deref() != Some(offers[*at].agent.id()))
+        .collect();
+    let fitting = if others.is_empty() { fitting } else { others };
+    match known.pick {
+        RunsOnPick::Deterministic => fitting.first().copied(),
+        RunsOnPick::Any if fitting.is_empty() => None,
+        RunsOnPick::Any => Some(fitting[turn % fitting.len()]),
+    }
+}
+
+impl Shares {
+    /// Where the repositories of these lines stand. One that is alone needs no comparison and nothing is read.
+    async fn standings(
+        &mut self,
+        app: &App,
+        conn: &mut PgConnection,
+        lines: &[&Line],
+    ) -> Result<BTreeMap<i64, Standing>, StoreError> {
+        let weights = match &mut self.weights {
+            Some(weights) => weights,
+            None => {
+                let configured = &app.config.queue.weights;
+                let names: Vec<String> = configured.keys().cloned().collect();
+                let ids = if names.is_empty() { Vec::new() } else { share_ids(conn, &names).await? };
+                self.weights.insert(
+                    ids.into_iter().map(|(name, id)| (id, configured[&name])).collect(),
+                )
+            }
+        };
+        let mut standings: BTreeMap<i64, Standing> = BTreeMap::new();
+        for line in lines {
+            let weight = weights.get(&line.share).copied().unwrap_or(1);
+            let standing = standings
+                .entry(line.share)
+                .or_insert_with(|| Standing::new(line.share, weight, line.place));
+            standing.place = standing.place.min(line.place);
+        }
+        if standings.len() < 2 {
+            return Ok(standings);
+        }
+        if self.counted.is_none_or(|at| at.elapsed() > COUNT_AGAIN) {
+            let held = share_held(conn).await?;
+            self.held = held
+                .into_iter()
+                .map(|(share, held)| (share, u32::try_from(held).unwrap_or(u32::MAX)))
+                .collect();
+            self.counted = Some(Instant::now());
+        }
+        let ids: Vec<i64> = standings.keys().copied().collect();
+        for turn in share_turns(conn, &ids).await? {
+            if let Some(standing) = standings.get_mut(&turn.share) {
+                standing.turn = turn.at;
+                standing.used = u32::try_from(turn.used).unwrap_or(0);
+            }
+        }
+        for standing in standings.values_mut() {
+            standing.held = self.held.get(&standing.share).copied().unwrap_or(0);
+        }
+        Ok(standings)
+    }
+
+    /// Notes what was given, and records it while several repositories share.
+    async fn served(
+        &mut self,
+        conn: &mut PgConnection,
+        standings: &BTreeMap<i64, Standing>,
+        chosen: &[(Waiting, usize)],
+    ) -> Result<(), StoreError> {
+        for (job, _) in chosen {
+            *self.held.entry(job.share).or_default() += 1;
+        }
+        if standings.len() < 2 || chosen.is_empty() {
+            return Ok(());
+        }
+        let shares: BTreeSet<i64> = chosen.iter().map(|(job, _)| job.share).collect();
+        let served: Vec<Served> = shares
+            .into_iter()
+            .map(|share| {
+                let jobs = chosen.iter().filter(|(job, _)| job.share == share).count();
+                let weight = standings.get(&share).map_or(1, |standing| standing.weight);
+                Served {
+                    share,
+                    jobs: i32::try_from(jobs).expect("bounded by the batch"),
+                    weight: i32::try_from(weight).unwrap_or(i32::MAX),
+                }
+            })
+            .collect();
+        share_served(conn, &served).await
+    }
 }

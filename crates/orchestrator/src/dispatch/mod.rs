@@ -1,13 +1,14 @@
 //! Gives waiting jobs to connected agents.
 //!
 //! One task: `claim` takes a batch of waiting jobs for what the agents can take and commits, then `send` builds the
-//! messages and hands them to the sockets. `selectors` knows which agents fit which jobs and why others wait. Woken
-//! by whatever frees an agent or readies a job, and every second in any case.
+//! messages and hands them to the sockets. `selectors` knows which agents fit which jobs and why others wait, `shares`
+//! whose turn it is. Woken by whatever frees an agent or readies a job, and every second in any case.
 
 mod claim;
 mod message;
 mod selectors;
 mod send;
+pub(crate) mod shares;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,7 @@ impl Work {
 
 async fn run(app: App, woken: Arc<Notify>) {
     let mut selectors = Selectors::default();
+    let mut shares = claim::Shares::default();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -61,12 +63,12 @@ async fn run(app: App, woken: Arc<Notify>) {
             _ = look.tick() => true,
         };
         // Reasons are for people: once a second is enough, and a busy queue is not asked about them.
-        match claim::pass(&app, &mut selectors, timer).await {
-            Ok(claimed) if !claimed.is_empty() => {
-                if claimed.len() >= claim::BATCH {
+        match claim::pass(&app, &mut selectors, &mut shares, timer).await {
+            Ok(pass) if !pass.claimed.is_empty() => {
+                if pass.again {
                     woken.notify_one();
                 }
-                app.spawn(send::send(app.clone(), claimed));
+                app.spawn(send::send(app.clone(), pass.claimed));
             }
             Ok(_) => {}
             Err(error) => {

@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     queue: Family<StatusLabel, Gauge>,
     waiting: AtomicI64,
     with_agents: AtomicI64,
+    backpressure: Gauge,
     resident: Gauge<f64, AtomicU64>,
 }
 
@@ -94,6 +95,7 @@ impl Metrics {
             queue: Family::default(),
             waiting: AtomicI64::new(0),
             with_agents: AtomicI64::new(0),
+            backpressure: Gauge::default(),
             resident: Gauge::default(),
         };
         metrics.registered()
@@ -115,6 +117,11 @@ impl Metrics {
             "kici_dispatch_queue_depth",
             "Jobs waiting for an agent or given to one",
             self.queue.clone(),
+        );
+        r.register(
+            "kici_orch_queue_backpressure",
+            "1 while more jobs wait for an agent than the warning level",
+            self.backpressure.clone(),
         );
         for (name, help) in [
             ("kici_orch_config_version", "Version of the shared configuration"),
@@ -244,6 +251,11 @@ impl Metrics {
         self.queue
             .get_or_create(&StatusLabel { status: "dispatched".into() })
             .set(depth.dispatched);
+    }
+
+    /// Whether the queue is deeper than it should be for a while.
+    pub(crate) fn set_backpressure(&self, high: bool) {
+        self.backpressure.set(i64::from(high));
     }
 
     /// The depth of the queue as last counted.

@@ -1,10 +1,10 @@
-//! Ends waits that have run out: acknowledgements, lost agents, cancels, silent jobs, the queue and whole runs.
+//! Ends waits that have run out: acknowledgements, lost agents, cancels, silent jobs and whole runs.
 
 use std::time::Duration;
 
 use kici_model::state::EndReason;
 use kici_protocol::agent::{Close, CloseCode};
-use kici_store::job::{JobNow, job_silent, job_waited_too_long};
+use kici_store::job::{JobNow, job_silent};
 use kici_store::lease::{GiveBack, job_give_back, job_past_deadline};
 use kici_store::run::{run_lock, run_overdue};
 use kici_store::{PgConnection, Store, StoreError};
@@ -121,19 +121,6 @@ pub(super) async fn silent_jobs(app: &App) -> Result<(), StoreError> {
         }
     }
     app.metrics.stale(silent.len() as u64);
-    Ok(())
-}
-
-/// Jobs that waited for an agent for too long.
-pub(super) async fn expired_jobs(app: &App) -> Result<(), StoreError> {
-    let Some(limit) = app.config.queue.timeout else { return Ok(()) };
-    let expired = {
-        let mut conn = app.store.connection().await?;
-        job_waited_too_long(&mut conn, limit.as_secs_f64(), ROWS).await?
-    };
-    for job in &expired {
-        end(app, job, Ending::Stale, EndReason::QueueExpired).await?;
-    }
     Ok(())
 }
 

@@ -2,21 +2,20 @@
 //! reads and may be repeated at any time.
 //!
 //! `leases` takes over what dead orchestrators held, `deadlines` ends waits that have run out, `repair` finishes
-//! what a crash or a bug has left half done.
+//! what a crash or a bug has left half done, `queue` keeps the queue within its limits.
 
 mod deadlines;
 mod leases;
+mod queue;
 mod repair;
 
 use std::time::Duration;
 
 use kici_store::StoreError;
-use kici_store::lease::queue_depth;
 use tracing::warn;
 
 use crate::app::App;
 use crate::logging::Chain;
-use crate::metrics::QueueDepth;
 
 /// The usual pause between passes.
 const OFTEN: Duration = Duration::from_secs(1);
@@ -27,12 +26,10 @@ const SELDOM: Duration = Duration::from_secs(15);
 /// Rows that one pass takes; more wait for the next.
 pub(crate) const ROWS: i64 = 200;
 
-/// The queue is counted up to this depth; beyond, the exact number helps nobody and costs a scan.
-const COUNTED: i64 = 10_000;
-
 pub(crate) fn spawn(app: &App) {
     app.spawn(repeat(app.clone(), OFTEN, often));
     app.spawn(repeat(app.clone(), SELDOM, seldom));
+    app.spawn(queue::watch(app.clone()));
 }
 
 async fn often(app: App) {
@@ -41,12 +38,10 @@ async fn often(app: App) {
     report("stop runs that take too long", deadlines::overdue_runs(&app).await);
     report("end holds whose time is up", crate::holds::expire(&app).await);
     report("tell agents what was approved", crate::holds::tell(&app).await);
-    report("count the queue", depth(&app).await);
 }
 
 async fn seldom(app: App) {
     report("end jobs that went silent", deadlines::silent_jobs(&app).await);
-    report("end jobs that no agent took", deadlines::expired_jobs(&app).await);
     report("settle what was left half done", repair::pass(&app).await);
 }
 
@@ -59,13 +54,6 @@ async fn repeat<F: Future<Output = ()> + Send>(app: App, pause: Duration, pass: 
             _ = timer.tick() => pass(app.clone()).await,
         }
     }
-}
-
-async fn depth(app: &App) -> Result<(), StoreError> {
-    let mut conn = app.store.connection().await?;
-    let (waiting, dispatched) = queue_depth(&mut conn, COUNTED).await?;
-    app.metrics.set_queue(QueueDepth { waiting, dispatched });
-    Ok(())
 }
 
 fn report(what: &str, done: Result<(), StoreError>) {

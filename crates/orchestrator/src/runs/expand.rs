@@ -57,6 +57,7 @@ pub(crate) fn expand(
             .collect(),
         env: job.env.clone(),
         approval: job.approval.clone(),
+        timeout_ms: job.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
         ..PlannedJob::default()
     };
     let jobs = match (values, &job.matrix) {

@@ -53,6 +53,8 @@ pub(crate) struct PlannedJob {
     pub(crate) selector: Uuid,
     pub(crate) environments: Vec<TextValue>,
     pub(crate) env: Option<EnvValue>,
+    /// Limit of the job, ms.
+    pub(crate) timeout_ms: Option<u64>,
     /// Upstream (index in the plan's jobs) and the final states that are good.
     pub(crate) needs: Vec<(usize, Vec<String>)>,
     /// Who has to approve before it starts.

@@ -308,6 +308,8 @@ fn row(
         slot: false,
         kind: JobKind::Job,
         body: None,
+        priority: 0,
+        timeout_ms: job.timeout_ms.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
     }
 }
 

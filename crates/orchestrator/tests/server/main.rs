@@ -11,5 +11,6 @@ mod http;
 mod logs;
 mod needs;
 mod push;
+mod queue;
 mod reconnect;
 mod roster;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kici_store::Store;
-use kici_store::claim::{Claim, job_candidates, job_claim, waiting_selectors};
+use kici_store::claim::{Claim, Limit, job_candidates, job_claim, waiting_lines};
 use kici_store::definition::{Content, selector_insert};
 use kici_store::job::{JobEnd, JobRow, job_end, job_insert, job_now};
 use kici_store::lease::{
@@ -94,11 +94,17 @@ async fn two_orchestrators_never_claim_the_same_job() {
     waiting(&store, two, 3).await;
     let mut conn = store.connection().await.unwrap();
     let selectors: HashSet<Uuid> =
-        waiting_selectors(&mut conn).await.unwrap().into_iter().collect();
+        waiting_lines(&mut conn).await.unwrap().into_iter().map(|line| line.selector).collect();
     assert_eq!(selectors, HashSet::from([one, two]));
+    let limits: Vec<Limit> = waiting_lines(&mut conn)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|line| Limit { selector: line.selector, share: line.share, jobs: 20 })
+        .collect();
     let take = async |owner: i32| {
         let mut tx = store.begin().await.unwrap();
-        let found = job_candidates(&mut tx, &[(one, 20), (two, 20)]).await.unwrap();
+        let found = job_candidates(&mut tx, &limits).await.unwrap();
         let claims: Vec<Claim> = found
             .iter()
             .map(|job| Claim { job: job.id, agent: format!("agent-{owner}") })
@@ -115,7 +121,7 @@ async fn two_orchestrators_never_claim_the_same_job() {
         all.extend(more);
     }
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 63);
-    assert!(waiting_selectors(&mut conn).await.unwrap().is_empty());
+    assert!(waiting_lines(&mut conn).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             EndReason::TimedOut { .. } => FailureCategory::TimedOut,
             EndReason::AgentLost { .. }
             | EndReason::QueueExpired
+            | EndReason::QueueFull { .. }
             | EndReason::SchedulerInvariant { .. } => FailureCategory::Infra,
             EndReason::Init { .. } | EndReason::Cycle { .. } => FailureCategory::InitFailure,
             EndReason::Cancelled { .. } | EndReason::Superseded { .. } | EndReason::FailFast => {

@@ -1,0 +1,43 @@
+//! The queue as its keepers and its readers see it. Claims are made in [`crate::claim`].
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Jobs that waited for an agent for longer than `limit_secs`: run, job and attempt.
+pub async fn queue_waited_too_long(
+    conn: &mut PgConnection,
+    limit_secs: f64,
+    rows: i64,
+) -> Result<Vec<(Uuid, Uuid, i32)>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT run_id, id, attempt FROM job
+          WHERE state = 'queued' AND agent_id IS NULL AND ready_at < now() - make_interval(secs => $1)
+          LIMIT $2",
+        limit_secs,
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("queue_waited_too_long"))?;
+    Ok(rows.into_iter().map(|row| (row.run_id, row.id, row.attempt)).collect())
+}
+
+/// The newest waiting jobs of a repository: run, job and attempt.
+pub async fn queue_last(
+    conn: &mut PgConnection,
+    share: i64,
+    rows: i64,
+) -> Result<Vec<(Uuid, Uuid, i32)>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT run_id, id, attempt FROM job
+          WHERE state = 'queued' AND agent_id IS NULL AND share = $1 ORDER BY id DESC LIMIT $2",
+        share,
+        rows,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("queue_last"))?;
+    Ok(rows.into_iter().map(|row| (row.run_id, row.id, row.attempt)).collect())
+}
