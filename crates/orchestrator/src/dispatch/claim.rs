@@ -140,10 +140,8 @@ fn limits(
         let parts = match lines.as_slice() {
             [line] => vec![(line.share, places)],
             lines => {
-                let standings: Vec<Standing> = lines
-                    .iter()
-                    .filter_map(|line| standings.get(&line.share).copied())
-                    .collect();
+                let standings: Vec<Standing> =
+                    lines.iter().filter_map(|line| standings.get(&line.share).copied()).collect();
                 allocate(&standings, places)
             }
         };
@@ -233,10 +231,10 @@ impl Shares {
             None => {
                 let configured = &app.config.queue.weights;
                 let names: Vec<String> = configured.keys().cloned().collect();
-                let ids = if names.is_empty() { Vec::new() } else { share_ids(conn, &names).await? };
-                self.weights.insert(
-                    ids.into_iter().map(|(name, id)| (id, configured[&name])).collect(),
-                )
+                let ids =
+                    if names.is_empty() { Vec::new() } else { share_ids(conn, &names).await? };
+                self.weights
+                    .insert(ids.into_iter().map(|(name, id)| (id, configured[&name])).collect())
             }
         };
         let mut standings: BTreeMap<i64, Standing> = BTreeMap::new();

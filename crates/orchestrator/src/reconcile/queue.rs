@@ -77,9 +77,13 @@ impl Watch {
 
     fn sample(&mut self, app: &App, waiting: i64) {
         let threshold = i64::from(app.config.queue.backpressure_threshold);
-        self.deep = if threshold > 0 && waiting > threshold { self.deep.saturating_add(1) } else { 0 };
+        self.deep =
+            if threshold > 0 && waiting > threshold { self.deep.saturating_add(1) } else { 0 };
         if self.deep == 2 {
-            warn!(queue.depth = waiting, threshold, "{waiting} jobs wait for an agent: more come in than agents take");
+            warn!(
+                queue.depth = waiting,
+                threshold, "{waiting} jobs wait for an agent: more come in than agents take"
+            );
         }
         app.metrics.set_backpressure(self.deep >= 2);
     }

@@ -29,9 +29,11 @@ async fn a_flood_of_one_repository_does_not_hold_up_another() {
     assert!(env.push_of(".", "flood", &flood).await.status().is_success());
     env.run_is("pending").await;
     assert!(env.push_of("second", "single", &single).await.status().is_success());
-    kici_testkit::wait_until(crate::env::LIMIT, "two runs", async || match env.runs().await.len() {
-        2 => Ok(()),
-        other => Err(other),
+    kici_testkit::wait_until(crate::env::LIMIT, "two runs", async || {
+        match env.runs().await.len() {
+            2 => Ok(()),
+            other => Err(other),
+        }
     })
     .await;
     let mut agent = env.agent("a1", &["linux"]).await;
@@ -52,13 +54,16 @@ async fn a_weight_gives_more_turns() {
     second_repository(&env);
     env.push_of(".", "d1", &sha).await;
     env.push_of("second", "d2", &sha).await;
-    kici_testkit::wait_until(crate::env::LIMIT, "two runs", async || match env.runs().await.len() {
-        2 => Ok(()),
-        other => Err(other),
+    kici_testkit::wait_until(crate::env::LIMIT, "two runs", async || {
+        match env.runs().await.len() {
+            2 => Ok(()),
+            other => Err(other),
+        }
     })
     .await;
     let runs = env.runs().await;
-    let second = runs.iter().find(|run| run["repoIdentifier"] == "second").unwrap()["runId"].clone();
+    let second =
+        runs.iter().find(|run| run["repoIdentifier"] == "second").unwrap()["runId"].clone();
     let mut agent = env.agent("a1", &["linux"]).await;
     let mut given = 0;
     for _ in 0..9 {
