@@ -27,6 +27,7 @@ pub(crate) fn without_context(error: &std::io::Error, started: Instant) -> JobRe
         secret_outputs: Default::default(),
         steps: Vec::new(),
         dropped_jobs: Vec::new(),
+        evaluated: None,
         duration_ms: millis::of(started.elapsed()),
     }
 }
@@ -39,9 +40,14 @@ pub(crate) async fn settle(
     phases: Phases,
     started: Instant,
 ) -> (JobResult, Option<JoinHandle<()>>) {
+    let mut evaluated = None;
     let (early, loaded, _borrowed) = match phases {
         Phases::Failed { error, loaded, borrowed } => (Some(error), loaded, borrowed),
         Phases::Over { loaded, borrowed } => (None, loaded, borrowed),
+        Phases::Evaluated { value, borrowed } => {
+            evaluated = Some(value);
+            (None, None, borrowed)
+        }
     };
     let mut progress = Progress::default();
     let mut dropped_jobs = Vec::new();
@@ -79,6 +85,7 @@ pub(crate) async fn settle(
         },
         steps: progress.steps.into_values().collect(),
         dropped_jobs,
+        evaluated: evaluated.filter(|_| status == JobStatus::Success),
         duration_ms: millis::of(started.elapsed()),
     };
     (result, stopping)

@@ -134,7 +134,8 @@ impl Job {
     }
 }
 
-fn first_label(runs_on: &Value) -> String {
+/// What `ctx.job.runsOn` shows: the first label as text.
+pub(crate) fn first_label(runs_on: &Value) -> String {
     match runs_on {
         Value::String(label) => label.clone(),
         Value::Array(labels) => labels.first().map(first_label).unwrap_or_default(),

@@ -15,6 +15,7 @@ mod deps;
 mod drift;
 mod end;
 mod environment;
+mod evaluate;
 mod failure;
 mod hooks;
 mod host;

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::indexes::CacheOwner;
 use crate::load::{self, Loaded};
 use crate::run::arm_deadline;
-use crate::{caches, concurrency, init, rules, setup, steps};
+use crate::{caches, concurrency, evaluate, init, rules, setup, steps};
 
 /// What became of the phases.
 pub(crate) enum Phases {
@@ -22,6 +22,8 @@ pub(crate) enum Phases {
     Failed { error: String, loaded: Option<Loaded>, borrowed: Borrowed },
     /// Its steps have run, or some of them; or a stop order came before.
     Over { loaded: Option<Loaded>, borrowed: Borrowed },
+    /// It had something to compute instead of steps.
+    Evaluated { value: Value, borrowed: Borrowed },
 }
 
 /// Goes through the phases.
@@ -35,6 +37,12 @@ pub(crate) async fn go(context: &Arc<Context>, warm: Option<Warm>, started: Inst
     };
     if let Err(error) = prepared.await {
         return Phases::Failed { error, loaded: None, borrowed };
+    }
+    if let Some(what) = &context.spec.evaluate {
+        return match evaluate::run(context, warm, what).await {
+            Ok(value) => Phases::Evaluated { value, borrowed },
+            Err(error) => Phases::Failed { error, loaded: None, borrowed },
+        };
     }
     let loaded = tokio::select! {
         loaded = load::load(context, warm, started) => loaded,

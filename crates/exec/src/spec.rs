@@ -81,9 +81,15 @@ pub struct JobSpec {
     /// Final states of upstream jobs (expanded names).
     #[serde(default)]
     pub upstream_statuses: BTreeMap<String, String>,
-    /// Set for a generated job.
+    /// Members of the dynamic groups among the needs.
+    #[serde(default)]
+    pub upstream_groups: BTreeMap<String, Vec<String>>,
+    /// Set for a generated job, and for one that runs a generator.
     #[serde(default)]
     pub dynamic_source: Option<Value>,
+    /// Nothing is run; something is computed that the run needs to know.
+    #[serde(default)]
+    pub evaluate: Option<Evaluate>,
     /// `apply`, `check` or `check-fail-on-drift`.
     #[serde(default)]
     pub check_mode: Option<String>,
@@ -102,6 +108,30 @@ pub struct JobSpec {
     /// Log cap of one step, bytes (default 10 MiB).
     #[serde(default)]
     pub max_log_bytes: Option<u64>,
+}
+
+/// What a job computes that has no steps of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+pub enum Evaluate {
+    /// Values of the static job `base_job_name`.
+    Fields {
+        /// Its environments.
+        environment: bool,
+        /// Its variables.
+        env: bool,
+        /// Its concurrency group.
+        concurrency_group: bool,
+        /// Its matrix.
+        matrix: bool,
+        /// For each function, ms.
+        limit_ms: u64,
+    },
+    /// The jobs that the generator at `dynamic_source.index` gives.
+    Jobs {
+        /// For the generator, ms.
+        limit_ms: u64,
+    },
 }
 
 /// Where the workspace's files come from.
@@ -316,6 +346,9 @@ pub struct JobResult {
     /// Generated siblings that re-evaluation dropped.
     #[serde(default)]
     pub dropped_jobs: Vec<String>,
+    /// What an [`Evaluate`] gave: an object of values, or the list of jobs in the shape of the lock file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluated: Option<Value>,
     /// Wall clock, ms.
     pub duration_ms: u64,
 }

@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod event;
+pub mod generated;
 pub mod glob;
 pub mod graph;
 pub mod hash;

@@ -7,6 +7,7 @@ use kici_exec::spec::{Checkout, GitAuth, JobSpec};
 use kici_protocol::agent::{GitCredential, JobConfig, JobDispatch};
 use serde_json::{Value, json};
 
+use super::evaluate;
 use super::workdir::Folders;
 use crate::config::JobDefaults;
 
@@ -40,19 +41,25 @@ pub(crate) fn to_spec(
     folders: &Folders,
 ) -> Result<JobSpec, UnfitDispatch> {
     let config = &dispatch.job_config;
-    if let Some(kind) = config.special_kind() {
-        return Err(UnfitDispatch::Special { kind });
-    }
+    let evaluation = evaluate::of(config)?;
     refuse_unsupported(config)?;
     let missing = |field| UnfitDispatch::Missing { field };
     let workflow_name = config.workflow_name.clone().ok_or(missing("jobConfig.workflowName"))?;
     let source = config.source.as_ref().ok_or(missing("jobConfig.source"))?;
-    let job_name = config.name.clone().ok_or(missing("jobConfig.name"))?;
+    let (job_name, base_job_name) = match &evaluation {
+        Some(evaluation) => (evaluation.name.clone(), evaluation.about.clone()),
+        None => {
+            let name = config.name.clone().ok_or(missing("jobConfig.name"))?;
+            let base_name = config.base_job_name.clone().unwrap_or_else(|| name.clone());
+            (name, base_name)
+        }
+    };
+    let generated = || serde_json::to_value(config.dynamic_source.as_ref()?).ok();
 
     Ok(JobSpec {
         run_id: dispatch.run_id.clone(),
         job_id: dispatch.job_id.clone(),
-        base_job_name: config.base_job_name.clone().unwrap_or_else(|| job_name.clone()),
+        base_job_name,
         job_name,
         workflow_name,
         source_file: source.file().to_owned(),
@@ -84,10 +91,12 @@ pub(crate) fn to_spec(
             .iter()
             .filter_map(|(name, state)| Some((name.clone(), word(state)?)))
             .collect(),
-        dynamic_source: config
-            .dynamic_source
-            .as_ref()
-            .and_then(|source| serde_json::to_value(source).ok()),
+        upstream_groups: dispatch.upstream_job_groups.clone(),
+        dynamic_source: match &evaluation {
+            Some(evaluation) => evaluation.source.clone(),
+            None => generated(),
+        },
+        evaluate: evaluation.map(|evaluation| evaluation.what),
         check_mode: config.check_mode.clone(),
         is_test_run: config.is_test_run.unwrap_or(false),
         timeout_ms: config.timeout,
@@ -283,7 +292,7 @@ mod tests {
         for (config, why) in [
             (json!({}), "the dispatch has no jobConfig.workflowName"),
             (merged(json!({ "buildOnly": true })), "this agent does not run build jobs"),
-            (merged(json!({ "initOnly": true })), "this agent does not run init jobs"),
+            (merged(json!({ "initOnly": true })), "the dispatch has no jobConfig.targetJobName"),
             (
                 merged(json!({ "container": "node:24" })),
                 "this agent does not support jobs in containers",

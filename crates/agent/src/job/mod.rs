@@ -1,10 +1,11 @@
 //! One job from dispatch to end: its folder, its process, its messages.
 //!
-//! `dispatch` says what to run, `process` runs it, `voice` puts into words what happens, `task` connects
+//! `dispatch` says what to run (`evaluate` for jobs that only compute something), `process` runs it, `voice` puts into words what happens, `task` connects
 //! them; `agent` reads its [`Note`]s when there is room for them and may cancel at any time.
 
 mod afterlife;
 mod dispatch;
+mod evaluate;
 mod orphans;
 mod proc;
 mod process;

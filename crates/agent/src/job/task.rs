@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::voice::{self, StepName, StepOutcome, Voice};
 use super::workdir::Folders;
-use super::{JobProcess, Note, Surroundings, afterlife, dispatch, orphans, process};
+use super::{JobProcess, Note, Surroundings, afterlife, dispatch, evaluate, orphans, process};
 use crate::chain::Chain;
 use crate::facts;
 
@@ -308,6 +308,7 @@ impl Task {
     }
 
     async fn end(&self, state: JobState, status: FromAgent) {
+        let status = evaluate::mark(&self.dispatch.job_config, status);
         self.note(Note::Ended { state, status: Box::new(status) }).await;
     }
 

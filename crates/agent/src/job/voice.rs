@@ -12,6 +12,7 @@ use kici_protocol::agent::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::evaluate;
 use crate::now;
 
 /// One error text.
@@ -161,6 +162,9 @@ impl Voice {
             let mut error = error.clone();
             cut(&mut error);
             data.insert("error".to_owned(), error.into());
+        }
+        if let Some(evaluated) = &result.evaluated {
+            data.extend(evaluate::told(evaluated).map(|(key, value)| (key.to_owned(), value)));
         }
         let dropped = &result.dropped_jobs;
         let status = FromAgent::JobStatus(JobStatus {
@@ -315,6 +319,7 @@ mod tests {
                 error: Some("ü".repeat(error)),
             }],
             dropped_jobs: Vec::new(),
+            evaluated: None,
             duration_ms: 1,
         }
     }

@@ -1,20 +1,13 @@
 //! Finds the job in the module, or has it generated again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use kici_workflow::describe::{FnRef, JobDef, JobEntry, ModuleDescription, WorkflowDef};
-use kici_workflow::engine::CallKind;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use kici_workflow::describe::{JobDef, JobEntry, ModuleDescription, WorkflowDef};
 
-use crate::calls::{CallBounds, Caller, Function};
+use crate::calls::Caller;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::evaluate::generator;
 use crate::scope::Scope;
-
-/// For a generator of jobs.
-const GENERATOR: Duration = Duration::from_secs(120);
 
 /// The workflow of this name.
 pub(super) fn workflow<'a>(
@@ -37,23 +30,22 @@ pub(super) async fn job(
 ) -> Result<(JobDef, Vec<String>), String> {
     let name = &context.spec.base_job_name;
     let Some(source) = &context.spec.dynamic_source else {
-        let mut jobs = workflow.jobs.iter().filter_map(|entry| match entry {
-            JobEntry::Static(job) => Some(job),
-            JobEntry::Dynamic(_) => None,
-        });
-        return jobs
-            .find(|job| job.name == *name)
-            .map(|job| ((**job).clone(), Vec::new()))
-            .ok_or_else(|| format!("Static job '{name}' not found in workflow"));
+        return Ok((static_job(workflow, name)?.clone(), Vec::new()));
     };
-    let source = GeneratedBy::deserialize(source)
-        .map_err(|error| format!("the job's dynamicSource makes no sense: {error}"))?;
-    let generator = match workflow.jobs.get(source.index) {
-        Some(JobEntry::Dynamic(generator)) => &generator.generate,
-        _ => return Err(format!("there is no job generator at jobs[{}]", source.index)),
-    };
-    let jobs = generate(context, caller, scope, generator).await?;
+    let source = generator::Source::read(source)?;
+    let generator = generator::find(workflow, source.index)?;
+    let jobs = generator::call(context, caller, scope, generator, generator::LIMIT).await?;
     pick(jobs, name, source.expected_job_names)
+}
+
+/// A job that the workflow has without any generator.
+pub(crate) fn static_job<'a>(workflow: &'a WorkflowDef, name: &str) -> Result<&'a JobDef, String> {
+    let mut jobs = workflow.jobs.iter().filter_map(|entry| match entry {
+        JobEntry::Static(job) => Some(&**job),
+        JobEntry::Dynamic(_) => None,
+    });
+    jobs.find(|job| job.name == name)
+        .ok_or_else(|| format!("Static job '{name}' not found in workflow"))
 }
 
 /// Takes the job out of what its generator gives now, and names siblings that are gone.
@@ -71,48 +63,6 @@ fn pick(
         format!("the job generator no longer gives a job '{name}'; it has to give the same jobs for the same event")
     })?;
     Ok((job, dropped))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GeneratedBy {
-    index: usize,
-    #[serde(default)]
-    expected_job_names: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Generated {
-    jobs: Vec<JobDef>,
-}
-
-async fn generate(
-    context: &Context,
-    caller: &Caller,
-    scope: &Arc<Scope>,
-    generator: &FnRef,
-) -> Result<Vec<JobDef>, String> {
-    let data = Map::from_iter([("env".to_owned(), context.env.for_guest(&scope.env()))]);
-    let function = Function {
-        handle: generator.handle,
-        kind: CallKind::Generator,
-        data: Value::Object(data),
-        args: Vec::new(),
-    };
-    let bounds = CallBounds {
-        stop: context.control.stop.clone(),
-        limit: GENERATOR,
-        grace: context.grace(),
-        control: Arc::clone(&context.control),
-    };
-    let value = caller.call(scope, function, bounds).await.map_err(|failure| {
-        let failure = Failure::of_call("the job generator", failure);
-        failure.log(scope);
-        format!("the job generator failed: {}", failure.message)
-    })?;
-    Generated::deserialize(value.unwrap_or_default()).map(|generated| generated.jobs).map_err(
-        |error| format!("the job generator gave something that is no list of jobs: {error}"),
-    )
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::job::Job;
 use crate::scope::Scope;
 use crate::spec::EngineWish;
 
+pub(crate) use find::static_job;
 pub(crate) use state::event;
 
 /// A loaded job, its workflow, and what was found out on the way.
@@ -33,12 +34,17 @@ pub(crate) struct Loaded {
     pub(crate) engine: EngineKind,
 }
 
-/// Starts the engine and finds the job. An error is why the job fails.
-pub(crate) async fn load(
-    context: &Arc<Context>,
-    warm: Option<Warm>,
-    started: Instant,
-) -> Result<Loaded, String> {
+/// A loaded module and its workflow.
+pub(crate) struct Module {
+    pub(crate) caller: Caller,
+    pub(crate) workflow: WorkflowDef,
+    pub(crate) engine: EngineKind,
+    /// What the job says outside of steps.
+    pub(crate) scope: Arc<Scope>,
+}
+
+/// Starts the engine and finds the workflow. An error is why the job fails.
+pub(crate) async fn module(context: &Arc<Context>, warm: Option<Warm>) -> Result<Module, String> {
     let open = Arc::new(OpenCalls::default());
     let scope = Scope::new(context, &context.spec.job_name, indexes::JOB)
         .map_err(|error| format!("could not prepare the job: {error}"))?;
@@ -51,14 +57,23 @@ pub(crate) async fn load(
             return Err(missing);
         }
     };
-    let caller = Caller::new(engine, open);
+    Ok(Module { caller: Caller::new(engine, open), workflow, engine: kind, scope })
+}
+
+/// Starts the engine and finds the job. An error is why the job fails.
+pub(crate) async fn load(
+    context: &Arc<Context>,
+    warm: Option<Warm>,
+    started: Instant,
+) -> Result<Loaded, String> {
+    let Module { caller, workflow, engine, scope } = module(context, warm).await?;
     match find::job(context, &caller, &scope, &workflow).await {
         Ok((def, dropped)) => {
             if let Some(seconds) = def.options.get("gracePeriod").and_then(Value::as_f64) {
                 context.learn_grace(seconds);
             }
             let job = Job::new(Arc::clone(context), caller, def, started);
-            Ok(Loaded { job, workflow, dropped, engine: kind })
+            Ok(Loaded { job, workflow, dropped, engine })
         }
         Err(missing) => {
             caller.stop().await;

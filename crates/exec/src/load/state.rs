@@ -16,12 +16,13 @@ pub(super) fn of(context: &Context) -> Value {
     let mut statuses = from_snapshot("statuses");
     statuses.extend(spec.upstream_statuses.iter().map(|(k, v)| (k.clone(), json!(v))));
     let mut upstream = json!({ "outputs": outputs, "statuses": statuses });
-    let groups = from_snapshot("groups");
+    let mut groups = from_snapshot("groups");
+    groups.extend(spec.upstream_groups.iter().map(|(k, v)| (k.clone(), json!(v))));
     if !groups.is_empty() {
         upstream["groups"] = Value::Object(groups);
     }
-    let declared = spec.dynamic_source.as_ref().and_then(|source| source.get("declaredNeeds"));
-    if let Some(needs) = spec.needs.as_ref().or(declared).and_then(Value::as_array) {
+    // A generator's own needs are in the module's description.
+    if let Some(needs) = spec.needs.as_ref().and_then(Value::as_array) {
         upstream["needs"] = needs.iter().filter_map(need_name).collect();
     }
     let mut defaults = json!({

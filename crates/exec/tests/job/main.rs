@@ -4,6 +4,7 @@
 mod basics;
 mod checks;
 mod environment;
+mod evaluate;
 mod hooks;
 mod output;
 mod parallel;

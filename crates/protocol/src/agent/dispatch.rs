@@ -80,6 +80,9 @@ pub struct JobDispatch {
     /// States of upstream jobs, by expanded name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub upstream_job_statuses: BTreeMap<String, JobState>,
+    /// Members of the dynamic groups among the needs, by expanded name. Older agents ignore it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upstream_job_groups: BTreeMap<String, Vec<String>>,
     /// Private registries for the installation of packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npm_registries: Vec<NpmRegistry>,

@@ -46,7 +46,8 @@ fn generated(
     }
 }
 
-fn static_job(file: &str, job: &JobDef, index: u32, report: &mut Report) -> StaticJob {
+/// One job.
+pub(super) fn static_job(file: &str, job: &JobDef, index: u32, report: &mut Report) -> StaticJob {
     let options = Options { file, job };
     let placement = placement(&options, report);
     let fan_out = job.matrix.is_some() || placement.all.is_some();

@@ -22,10 +22,10 @@ use std::path::Path;
 
 use kici_model::hash;
 use kici_model::lock::{
-    COMPILE_SCHEMA_VERSION, Concurrency, LockFile, LockSource, SCHEMA_VERSION, Workflow,
+    COMPILE_SCHEMA_VERSION, Concurrency, LockFile, LockSource, SCHEMA_VERSION, StaticJob, Workflow,
 };
 
-use crate::describe::{ModuleDescription, WorkflowDef};
+use crate::describe::{JobDef, ModuleDescription, WorkflowDef};
 
 use problem::Report;
 pub use problem::{Problem, Severity};
@@ -86,6 +86,18 @@ pub fn extract(root: &Path, entries: &[EntryFile]) -> Result<Extracted, Vec<Prob
     };
     lock.content_hash = hash::top_level_hash(&lock);
     Ok(Extracted { lock, warnings: report.problems })
+}
+
+/// The jobs that a generator gave, as a lock file would have them; `index` is the generator's place in its workflow.
+///
+/// Functions that compute values have to be evaluated before: there is nobody who could do it later.
+pub fn generated(file: &str, index: u32, jobs: &[JobDef]) -> Result<Vec<StaticJob>, Problem> {
+    let mut report = Report::default();
+    let made = jobs.iter().map(|job| jobs::static_job(file, job, index, &mut report)).collect();
+    match report.problems.into_iter().find(|problem| problem.severity == Severity::Error) {
+        Some(problem) => Err(problem),
+        None => Ok(made),
+    }
 }
 
 fn workflow(root: &Path, entry: &EntryFile, def: &WorkflowDef, report: &mut Report) -> Workflow {

@@ -136,7 +136,7 @@ function generatorContext(
   data: CallData,
   { root, outputs }: ContextParts,
 ): GeneratorContext {
-  const needs = data.needs ?? (handle.scope?.needs ? outputs.needs(handle.scope) : undefined);
+  const needs = data.needs ?? outputs.generatorNeeds(handle.scope);
   const ctx = {
     workflow: named(data.workflow),
     event: data.event ?? {},

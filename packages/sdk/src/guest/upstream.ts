@@ -71,6 +71,11 @@ export class Outputs {
     );
   }
 
+  /** `ctx.needs` for a generator: what it was declared with, whatever the job needs that runs it. */
+  generatorNeeds(scope: JobScope | undefined): NeedsContext | undefined {
+    return scope?.needs && buildNeedsContext(scope.needs, this.#upstream);
+  }
+
   /** `ctx.needs` for a job, from what it declares. */
   needs(scope: JobScope | undefined): NeedsContext | undefined {
     const declared = this.#upstream.needs ?? scope?.needs;
