@@ -18,6 +18,7 @@ use crate::inbox::Inbox;
 use crate::jobs::Facts;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::reconcile::Leadership;
 use crate::runs::StoredContents;
 use crate::secrets::Sealer;
 use crate::sources::Sources;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub(crate) dispatch: Dispatch,
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
+    /// Whether this process does what only one may do.
+    pub(crate) leader: Leadership,
     /// Workflows and selectors that are stored.
     pub(crate) contents: StoredContents,
     port: AtomicU16,
@@ -85,6 +88,7 @@ impl App {
             dispatch,
             facts,
             logs: Logs::open(&config)?,
+            leader: Leadership::default(),
             contents: StoredContents::default(),
             number,
             stop: CancellationToken::new(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Time, lock::LOCK_CLASS};
+use crate::{StoreError, Time};
 
 /// A delivery to be recorded.
 #[derive(Debug, Clone)]
@@ -220,15 +220,11 @@ pub async fn delivery_claim(
     .map_err(StoreError::in_call("delivery_claim"))
 }
 
-/// Makes due what was leased by orchestrators that are gone. Answers how many.
-pub async fn delivery_reclaim(conn: &mut PgConnection) -> Result<u64, StoreError> {
+/// Makes due what was leased by these orchestrators, which are gone. Answers how many.
+pub async fn delivery_reclaim(conn: &mut PgConnection, gone: &[i32]) -> Result<u64, StoreError> {
     sqlx::query!(
-        "UPDATE delivery SET due_at = now(), owner = 0
-          WHERE due_at > now() AND owner <> 0 AND owner NOT IN (
-                SELECT objid::int4 FROM pg_locks
-                 WHERE locktype = 'advisory' AND classid::int4 = $1 AND granted
-                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
-        LOCK_CLASS,
+        "UPDATE delivery SET due_at = now(), owner = 0 WHERE due_at > now() AND owner = ANY($1)",
+        gone,
     )
     .execute(conn)
     .await

@@ -345,9 +345,11 @@ pub async fn job_stuck(conn: &mut PgConnection, limit: i64) -> Result<Vec<Depend
     .map_err(StoreError::in_call("job_stuck"))
 }
 
-/// Running jobs of connected agents that have not been heard of since before `silent_secs`.
+/// Running jobs of connected agents that have not been heard of since before `silent_secs`; of these jobs only, if
+/// some are named.
 pub async fn job_silent(
     conn: &mut PgConnection,
+    only: &[Uuid],
     silent_secs: f64,
     rows: i64,
 ) -> Result<Vec<JobNow>, StoreError> {
@@ -355,8 +357,10 @@ pub async fn job_silent(
         JobNow,
         "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
           WHERE agent_id IS NOT NULL AND finished_at IS NULL AND state = 'running'
-            AND coalesce(heartbeat_at, started_at) < now() - make_interval(secs => $1)
-          LIMIT $2",
+            AND (cardinality($1::uuid[]) = 0 OR id = ANY($1))
+            AND coalesce(heartbeat_at, started_at) < now() - make_interval(secs => $2)
+          LIMIT $3",
+        only,
         silent_secs,
         rows,
     )

@@ -11,14 +11,21 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::job::JobNow;
 
-/// Records acknowledgements. Stale attempts are left out without a word: their agent is told otherwise.
-pub async fn job_acked(conn: &mut PgConnection, jobs: &[(Uuid, i32)]) -> Result<(), StoreError> {
+/// Records acknowledgements; the jobs have to run within `start_within`. Stale attempts are left out without a
+/// word: their agent is told otherwise.
+pub async fn job_acked(
+    conn: &mut PgConnection,
+    jobs: &[(Uuid, i32)],
+    start_within: Duration,
+) -> Result<(), StoreError> {
     let (id, attempt) = columns(jobs);
     sqlx::query!(
-        "UPDATE job j SET acked = true, deadline = NULL FROM unnest($1::uuid[], $2::int4[]) AS t (id, attempt)
+        "UPDATE job j SET acked = true, deadline = now() + make_interval(secs => $3)
+           FROM unnest($1::uuid[], $2::int4[]) AS t (id, attempt)
           WHERE j.id = t.id AND j.attempt = t.attempt AND j.state = 'queued' AND j.agent_id IS NOT NULL AND NOT j.acked",
         &id,
         &attempt,
+        start_within.as_secs_f64(),
     )
     .execute(conn)
     .await
@@ -35,7 +42,7 @@ pub async fn job_started(
     sqlx::query_scalar!(
         "UPDATE job j
             SET state = 'running', acked = true, deadline = NULL, started_at = coalesce(j.started_at, now()),
-                heartbeat_at = now()
+                heartbeat_at = now(), wait_reason = NULL
            FROM unnest($1::uuid[], $2::int4[]) AS t (id, attempt)
           WHERE j.id = t.id AND j.attempt = t.attempt AND j.agent_id IS NOT NULL
             AND j.state IN ('queued', 'recovering')
@@ -118,8 +125,32 @@ pub async fn job_give_back(conn: &mut PgConnection, back: &GiveBack) -> Result<b
     .map_err(StoreError::in_call("job_give_back"))
 }
 
-/// Jobs of an agent that is gone: those that it had taken wait for it to come back. Claims that it had not
-/// acknowledged keep their short deadline. Answers how many wait.
+/// Puts a job that had started, and was lost with its agent, back into the queue, unless that has happened to it
+/// `limit` times already. `false`: it stays as it is.
+pub async fn job_retry(
+    conn: &mut PgConnection,
+    job: Uuid,
+    attempt: i32,
+    limit: i16,
+) -> Result<bool, StoreError> {
+    sqlx::query!(
+        "UPDATE job SET state = 'queued', agent_id = NULL, owner = 0, acked = false, deadline = NULL, lost = lost + 1,
+                not_before = now(), ready_at = now(), refused_by = agent_id, started_at = NULL, heartbeat_at = NULL,
+                wait_reason = NULL
+          WHERE id = $1 AND attempt = $2 AND state IN ('running', 'recovering') AND lost < $3",
+        job,
+        attempt,
+        limit,
+    )
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected() == 1)
+    .map_err(StoreError::in_call("job_retry"))
+}
+
+/// Jobs of an agent that is gone: those that it had taken wait for it to come back, and one that it was stopping
+/// does so no longer than that. Claims that it had not acknowledged keep their short deadline. Answers how many
+/// jobs wait. Jobs that the agent has taken to another orchestrator (`owner`) are not touched.
 pub async fn job_agent_lost(
     conn: &mut PgConnection,
     agent: &str,
@@ -128,9 +159,11 @@ pub async fn job_agent_lost(
 ) -> Result<u64, StoreError> {
     sqlx::query!(
         "UPDATE job SET state = CASE WHEN state = 'running' THEN 'recovering' ELSE state END,
-                deadline = now() + make_interval(secs => $3)
+                deadline = CASE WHEN state = 'cancelling' THEN least(deadline, now() + make_interval(secs => $3))
+                                ELSE now() + make_interval(secs => $3) END,
+                wait_reason = json_build_object('kind', 'agent_away', 'agent', agent_id)
           WHERE agent_id = $1 AND owner = $2 AND finished_at IS NULL
-            AND (state = 'running' OR (state = 'queued' AND acked))",
+            AND (state IN ('running', 'cancelling') OR (state = 'queued' AND acked))",
         agent,
         owner,
         window.as_secs_f64(),
@@ -141,29 +174,62 @@ pub async fn job_agent_lost(
     .map_err(StoreError::in_call("job_agent_lost"))
 }
 
-/// Takes over the jobs of orchestrators that are gone: their agents have the window to come back here.
+/// Takes over the jobs of orchestrators that are gone: their agents have the window to come back, here or elsewhere.
 pub async fn job_orphaned(
     conn: &mut PgConnection,
     owner: i32,
+    gone: &[i32],
     window: Duration,
 ) -> Result<u64, StoreError> {
     sqlx::query!(
         "UPDATE job SET state = CASE WHEN state = 'running' THEN 'recovering' ELSE state END, owner = $1,
                 deadline = CASE WHEN state IN ('recovering', 'cancelling') OR (state = 'queued' AND NOT acked)
                                 THEN coalesce(deadline, now())
-                                ELSE now() + make_interval(secs => $2) END
-          WHERE agent_id IS NOT NULL AND finished_at IS NULL AND owner <> $1 AND owner NOT IN (
-                SELECT objid::int4 FROM pg_locks
-                 WHERE locktype = 'advisory' AND classid::int4 = $3 AND granted
-                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+                                ELSE now() + make_interval(secs => $2) END,
+                wait_reason = json_build_object('kind', 'agent_away', 'agent', agent_id)
+          WHERE agent_id IS NOT NULL AND finished_at IS NULL AND owner = ANY($3)",
         owner,
         window.as_secs_f64(),
-        crate::lock::LOCK_CLASS,
+        gone,
     )
     .execute(conn)
     .await
     .map(|done| done.rows_affected())
     .map_err(StoreError::in_call("job_orphaned"))
+}
+
+/// What agents hold that are connected to this orchestrator: (agent, job, attempt).
+pub type Held = (String, Uuid, i32);
+
+/// Takes back jobs that another orchestrator took over although their agents never left this one: PostgreSQL was
+/// away from here for a moment, and this process looked dead. An agent that has registered elsewhere since keeps
+/// its jobs there. Answers the jobs taken back.
+pub async fn job_reclaim(
+    conn: &mut PgConnection,
+    owner: i32,
+    held: &[Held],
+) -> Result<Vec<Uuid>, StoreError> {
+    let agent: Vec<&str> = held.iter().map(|(agent, ..)| agent.as_str()).collect();
+    let job: Vec<Uuid> = held.iter().map(|(_, job, _)| *job).collect();
+    let attempt: Vec<i32> = held.iter().map(|(.., attempt)| *attempt).collect();
+    sqlx::query_scalar!(
+        "UPDATE job j
+            SET owner = $1, state = CASE WHEN j.state = 'recovering' THEN 'running' ELSE j.state END,
+                deadline = CASE WHEN j.state = 'recovering' THEN NULL ELSE j.deadline END, wait_reason = NULL,
+                heartbeat_at = now()
+           FROM unnest($2::text[], $3::uuid[], $4::int4[]) AS t (agent, job, attempt)
+           JOIN agent a ON a.agent_id = t.agent AND a.owner = $1 AND a.disconnected_at IS NULL
+          WHERE j.id = t.job AND j.attempt = t.attempt AND j.agent_id = t.agent AND j.owner <> $1
+            AND j.finished_at IS NULL
+      RETURNING j.id",
+        owner,
+        &agent as _,
+        &job,
+        &attempt,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_reclaim"))
 }
 
 /// All open jobs that an agent holds, for when it registers.
@@ -189,7 +255,7 @@ pub async fn job_adopt(
 ) -> Result<Option<i32>, StoreError> {
     sqlx::query_scalar!(
         "UPDATE job SET agent_id = $2, owner = $3, attempt = attempt + CASE WHEN agent_id IS NULL THEN 1 ELSE 0 END,
-                acked = true, deadline = CASE WHEN state = 'cancelling' THEN deadline END,
+                acked = true, deadline = CASE WHEN state = 'cancelling' THEN deadline END, wait_reason = NULL,
                 state = CASE WHEN state = 'recovering' THEN 'running' ELSE state END, heartbeat_at = now()
           WHERE id = $1 AND finished_at IS NULL AND (agent_id = $2 OR (agent_id IS NULL AND state = 'queued'))
       RETURNING attempt",
@@ -202,20 +268,69 @@ pub async fn job_adopt(
     .map_err(StoreError::in_call("job_adopt"))
 }
 
-/// Jobs whose deadline has passed: not acknowledged, not recovered, or not stopped in time.
+/// Jobs whose deadline has passed: not acknowledged, not recovered, or not stopped in time. What another
+/// orchestrator holds is left to it, unless it does not see to it for `hung`.
 pub async fn job_past_deadline(
     conn: &mut PgConnection,
+    owner: i32,
+    hung: Duration,
     limit: i64,
 ) -> Result<Vec<JobNow>, StoreError> {
     sqlx::query_as!(
         JobNow,
         "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
-          WHERE deadline <= now() AND finished_at IS NULL ORDER BY deadline LIMIT $1",
+          WHERE deadline <= now() AND finished_at IS NULL
+            AND (owner = $1 OR deadline <= now() - make_interval(secs => $2))
+          ORDER BY deadline LIMIT $3",
+        owner,
+        hung.as_secs_f64(),
         limit,
     )
     .fetch_all(conn)
     .await
     .map_err(StoreError::in_call("job_past_deadline"))
+}
+
+/// The job, if its deadline has passed: to be asked again once the run is locked, as the agent may just have come back.
+pub async fn job_still_due(
+    conn: &mut PgConnection,
+    job: Uuid,
+) -> Result<Option<JobNow>, StoreError> {
+    sqlx::query_as!(
+        JobNow,
+        // Not `now()`: that was before the wait for the lock.
+        "SELECT id, run_id, name, kind, state, attempt, agent_id, acked, failures, owner FROM job
+          WHERE id = $1 AND deadline <= clock_timestamp() AND finished_at IS NULL",
+        job,
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(StoreError::in_call("job_still_due"))
+}
+
+/// Gives a job that its agent does not list any more a moment longer, because the orchestrator that the agent came
+/// from may still have the job's end in hand.
+pub async fn job_linger(
+    conn: &mut PgConnection,
+    job: Uuid,
+    attempt: i32,
+    owner: i32,
+    moment: Duration,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE job SET state = CASE WHEN state = 'running' THEN 'recovering' ELSE state END, owner = $3,
+                deadline = now() + make_interval(secs => $4),
+                wait_reason = json_build_object('kind', 'agent_away', 'agent', agent_id)
+          WHERE id = $1 AND attempt = $2 AND state IN ('running', 'recovering', 'cancelling')",
+        job,
+        attempt,
+        owner,
+        moment.as_secs_f64(),
+    )
+    .execute(conn)
+    .await
+    .map_err(StoreError::in_call("job_linger"))?;
+    Ok(())
 }
 
 /// Marks jobs that run as being stopped, until `within` at the latest. Answers those that are.

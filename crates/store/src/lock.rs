@@ -1,9 +1,10 @@
 //! Shows other orchestrators that this one lives.
 //!
-//! Each start takes a number and holds an advisory lock of that number on a connection of its own. When the
-//! process dies, PostgreSQL drops the lock at once, and whoever looks next ([`crate::delivery::delivery_reclaim`])
-//! takes over the work that the dead one had leased. Leases have an end of their own as well, so a lock that
-//! was lost with its connection only makes work be looked at twice, which every write guards against.
+//! Each start takes a number, writes it beside everything that it leases, and holds an advisory lock of that number
+//! on a connection of its own. When the process dies, PostgreSQL drops the lock at once, and others find leases whose
+//! number nobody holds ([`owner_missing`]). A lock is also lost with its connection, and all are when PostgreSQL
+//! restarts; so whoever looks waits for a moment before it believes that a process is gone, and the process takes
+//! back what was taken over all the same ([`crate::lease::job_reclaim`]).
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -40,15 +41,17 @@ impl Presence {
         self.number
     }
 
-    /// Checks that the lock is still held, and takes it again on a new connection when it was lost.
-    pub async fn renew(&mut self, store: &Store) -> Result<(), StoreError> {
+    /// Checks that the lock is still held, and takes it again on a new connection when it was lost. `true`: it was,
+    /// and others may have taken over what this process holds.
+    pub async fn renew(&mut self, store: &Store) -> Result<bool, StoreError> {
         if self.connection.ping().await.is_ok() {
-            return Ok(());
+            return Ok(false);
         }
         self.connection = PgConnection::connect_with(store.options())
             .await
             .map_err(StoreError::in_call("presence_renew"))?;
-        self.hold().await
+        self.hold().await?;
+        Ok(true)
     }
 
     async fn hold(&mut self) -> Result<(), StoreError> {
@@ -64,4 +67,21 @@ impl Presence {
         // Nothing to do about a failure: the server drops the lock with the connection.
         let _ = self.connection.close().await;
     }
+}
+
+/// Numbers that hold leases, of jobs or deliveries, although no process holds their lock.
+pub async fn owner_missing(conn: &mut PgConnection) -> Result<Vec<i32>, StoreError> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT o.owner AS "owner!"
+             FROM (SELECT owner FROM job WHERE agent_id IS NOT NULL AND finished_at IS NULL
+                   UNION SELECT owner FROM delivery WHERE due_at > now() AND owner <> 0) o
+            WHERE o.owner NOT IN (
+                  SELECT objid::int4 FROM pg_locks
+                   WHERE locktype = 'advisory' AND classid::int4 = $1 AND granted
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"#,
+        LOCK_CLASS,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("owner_missing"))
 }

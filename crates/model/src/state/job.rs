@@ -104,6 +104,8 @@ words! {
         Skip = "SKIP",
         /// Its agent is gone.
         Recover = "RECOVER",
+        /// Its agent is gone for good, and another attempt is allowed. Not among the moves of earlier versions.
+        Requeue = "REQUEUE",
         /// It needs an approval.
         Hold = "HOLD",
         /// Approved.
@@ -167,6 +169,7 @@ impl JobState {
             (S::Running, E::Cancel) => S::Cancelled,
             (S::Running, E::CancelGraceful) => S::Cancelling,
             (S::Running, E::Recover) => S::Recovering,
+            (S::Running | S::Recovering, E::Requeue) => S::Queued,
             (S::Recovering, E::Start) => S::Running,
             (S::Recovering, E::Fail) => S::Failed,
             (S::Recovering, E::Cancel) => S::Cancelled,
@@ -246,7 +249,7 @@ mod tests {
                 table.push_str(&format!("{state:<16}{event:<16}{to}\n"));
             }
         }
-        assert_eq!(moves, 25);
+        assert_eq!(moves, 27);
         insta::assert_snapshot!(table);
     }
 

@@ -66,6 +66,23 @@ pub enum EndReason {
         /// The agent.
         agent: String,
     },
+    /// Its agent came back without it: it was started again, and nothing is known of the job's end.
+    AgentRestarted {
+        /// The agent.
+        agent: String,
+    },
+    /// An agent did not take it, or did not say so in time.
+    NotTaken {
+        /// What happened.
+        message: String,
+    },
+    /// Its agent is connected, but nothing was heard of the job.
+    NoHeartbeat {
+        /// For how long, in seconds.
+        after_s: u64,
+    },
+    /// Its agent took it and is connected, but never said that it runs.
+    NeverStarted,
     /// No agent took it in time.
     QueueExpired,
     /// More jobs waited for agents than may.
@@ -140,6 +157,12 @@ impl fmt::Display for EndReason {
                 write!(f, "{what} timed out after {after_ms} ms")
             }
             Self::AgentLost { agent } => write!(f, "agent {agent} was lost"),
+            Self::AgentRestarted { agent } => {
+                write!(f, "agent {agent} was restarted and lost the job")
+            }
+            Self::NotTaken { message } => f.write_str(message),
+            Self::NoHeartbeat { after_s } => write!(f, "No heartbeat received for {after_s}s"),
+            Self::NeverStarted => f.write_str("No heartbeat -- dispatch never acknowledged"),
             Self::QueueExpired => {
                 f.write_str("Queue timeout expired (job was never dispatched to an agent)")
             }

@@ -225,6 +225,11 @@ impl Link {
         self.held.get(&job).copied()
     }
 
+    /// Everything that it holds.
+    pub(super) fn attempts(&self) -> Vec<(Uuid, i32)> {
+        self.held.iter().map(|(job, held)| (*job, held.attempt)).collect()
+    }
+
     pub(super) fn load(&self) -> usize {
         self.held.len()
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use kici_model::state::EndReason;
 use kici_protocol::agent::InFlightJob;
 use kici_store::job::{JobNow, job_now};
-use kici_store::lease::{GiveBack, job_adopt, job_cancelling, job_give_back, job_of_agent};
+use kici_store::lease::{
+    GiveBack, job_adopt, job_cancelling, job_give_back, job_linger, job_of_agent,
+};
 use kici_store::run::{LockedRun, run_lock};
 use kici_store::{PgConnection, Store, StoreError};
 use tracing::{info, warn};
@@ -18,7 +20,12 @@ use uuid::Uuid;
 use super::link::Held;
 use crate::app::App;
 use crate::jobs::apply::announce;
-use crate::jobs::{Ending, Finish, finish};
+use crate::jobs::lost::{Loss, lost, record};
+use crate::jobs::{Finish, finish};
+use crate::runs::{KILL_WITHIN, STOP_WITHIN};
+
+/// How long the end of a job may take on its way through the orchestrator that its agent was connected to.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// A job that the agent has to stop.
 #[derive(Debug, Clone)]
@@ -67,7 +74,8 @@ pub(super) async fn reconcile(
     for row in
         rows.values().filter(|row| !ids.contains(&row.id) && row.agent_id.as_deref() == Some(agent))
     {
-        ends.extend(settle_lost(&mut tx, agent, row).await?);
+        let stopped = locked.get(&row.run_id).is_some_and(|run| run.stop.is_some());
+        ends.extend(settle_lost(&mut tx, app, row, stopped).await?);
     }
     let settled = finish(&mut tx, &ends, &[]).await?;
     Store::commit(tx).await?;
@@ -106,8 +114,9 @@ async fn keep(
     info!(job.id = %id, agent.id = agent, attempt, "job goes on with its agent");
     done.held.insert(id, Held { run: row.run_id, attempt, started: row.state != "queued" });
     if let Some(stop) = &locked.stop {
-        job_cancelling(conn, &[id], crate::runs::STOP_WITHIN).await?;
         let force = stop == "force";
+        let within = if force { KILL_WITHIN } else { STOP_WITHIN };
+        job_cancelling(conn, &[id], within).await?;
         done.stop.push(Stop { run: row.run_id, job: id, reason: "run cancelled via API", force });
     }
     Ok(())
@@ -116,17 +125,14 @@ async fn keep(
 /// A job that the table gives to the agent but the agent does not have.
 async fn settle_lost(
     conn: &mut PgConnection,
-    agent: &str,
+    app: &App,
     row: &JobNow,
+    stopped: bool,
 ) -> Result<Option<Finish>, StoreError> {
-    let end = |ending, reason| {
-        Some(Finish {
-            attempt: Some(row.attempt),
-            ..Finish::because(row.run_id, row.id, ending, reason)
-        })
-    };
-    Ok(match row.state.as_str() {
+    let agent = row.agent_id.clone().unwrap_or_default();
+    match row.state.as_str() {
         "queued" => {
+            record(conn, row, &EndReason::AgentRestarted { agent: agent.clone() }).await?;
             let back = GiveBack {
                 job: row.id,
                 attempt: row.attempt,
@@ -136,19 +142,18 @@ async fn settle_lost(
                 only_unacked: false,
             };
             if job_give_back(conn, &back).await? {
-                info!(job.id = %row.id, agent.id = agent, "job never started on its agent, returned to the queue");
+                info!(job.id = %row.id, agent.id = %agent, "job never started on its agent, returned to the queue");
             }
-            None
+            Ok(None)
         }
-        "running" | "recovering" => {
-            let mut finish = end(Ending::Failed, EndReason::AgentLost { agent: agent.to_owned() });
-            if let Some(finish) = &mut finish {
-                finish.error =
-                    Some(format!("Job failed: agent restarted and lost the job ({agent})"));
-            }
-            finish
+        "running" | "recovering" | "cancelling" if row.owner != app.number => {
+            // It may have ended, and the orchestrator that the agent comes from is still writing that down.
+            job_linger(conn, row.id, row.attempt, app.number, LINGER).await?;
+            Ok(None)
         }
-        "cancelling" => end(Ending::Cancelled, EndReason::Cancelled { by: None, reason: None }),
-        _ => None,
-    })
+        "running" | "recovering" | "cancelling" => {
+            lost(app, conn, row, stopped, Loss::Restarted).await
+        }
+        _ => Ok(None),
+    }
 }

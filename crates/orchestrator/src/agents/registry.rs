@@ -92,6 +92,18 @@ impl Agents {
         self.get(agent).is_some_and(|agent| agent.cancel(run, job, reason, force))
     }
 
+    /// What all connected agents hold: agent, job, attempt.
+    pub(crate) fn held(&self) -> Vec<(String, Uuid, i32)> {
+        let agents: Vec<Arc<Connected>> = self.map().values().cloned().collect();
+        let ready = agents.iter().filter(|agent| agent.ready.load(Ordering::Acquire));
+        ready
+            .flat_map(|agent| {
+                let attempts = agent.link().attempts();
+                attempts.into_iter().map(|(job, attempt)| (agent.id.clone(), job, attempt))
+            })
+            .collect()
+    }
+
     /// The tokens in use.
     pub(crate) fn tokens(&self) -> HashSet<TokenId> {
         self.map().values().filter_map(|agent| agent.token).collect()

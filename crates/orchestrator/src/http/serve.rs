@@ -19,7 +19,7 @@ use crate::logging::Chain;
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether others can still see this process.
-const PRESENCE_LOOK: Duration = Duration::from_secs(5);
+const PRESENCE_LOOK: Duration = Duration::from_secs(1);
 
 /// How to start.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Start {
         // Deliveries that an earlier process left behind need the sources.
         work.spawn(&app);
         let (leave, left) = oneshot::channel();
-        let present = tokio::spawn(stay_present(app.store.clone(), presence, left));
+        let present = tokio::spawn(stay_present(app.clone(), presence, left));
         let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let stop = app.stop.clone();
         let serving = tokio::spawn(async move {
@@ -141,16 +141,20 @@ impl Server {
 }
 
 /// Keeps the lock that shows others that this process lives.
-async fn stay_present(store: Store, mut presence: Presence, mut left: oneshot::Receiver<()>) {
+async fn stay_present(app: App, mut presence: Presence, mut left: oneshot::Receiver<()>) {
     let mut look = tokio::time::interval(PRESENCE_LOOK);
     loop {
         tokio::select! {
             _ = &mut left => return presence.leave().await,
-            _ = look.tick() => {
-                if let Err(error) = presence.renew(&store).await {
-                    warn!(error = %Chain(&error), "could not renew the lock that shows that this process lives");
-                }
-            }
+            _ = look.tick() => {}
+        }
+        let renewed = match presence.renew(&app.store).await {
+            Ok(true) => crate::reconcile::reclaim(&app).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = renewed {
+            warn!(error = %Chain(&error), "could not renew the lock that shows that this process lives");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use kici_model::state::{EndReason, InitCategory};
-use kici_store::job::job_now;
+use kici_store::job::{JobNow, job_now};
 use kici_store::lease::{
     GiveBack, job_acked, job_give_back, job_heartbeat, job_started, run_started,
 };
@@ -19,6 +19,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::facts::Fact;
+use super::lost::record;
 use super::{Ending, Finish, Settled, finish};
 use crate::app::App;
 
@@ -51,7 +52,7 @@ pub(super) async fn apply(app: &App, batch: &[Fact]) -> Result<(), StoreError> {
     if !runs.is_empty() {
         run_lock(&mut tx, &runs).await?;
     }
-    let settled = write(&mut tx, &sorted).await?;
+    let settled = write(app, &mut tx, &sorted).await?;
     Store::commit(tx).await?;
     announce(app, &settled);
     for (job, attempt, object) in
@@ -65,10 +66,17 @@ pub(super) async fn apply(app: &App, batch: &[Fact]) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn write(conn: &mut PgConnection, sorted: &Sorted<'_>) -> Result<Settled, StoreError> {
+async fn write(
+    app: &App,
+    conn: &mut PgConnection,
+    sorted: &Sorted<'_>,
+) -> Result<Settled, StoreError> {
     let mut ended = sorted.ended.clone();
-    if !sorted.acked.is_empty() {
-        job_acked(conn, &sorted.acked).await?;
+    // A job that runs has been acknowledged: most of the time both come in one batch.
+    let acked: Vec<(Uuid, i32)> =
+        sorted.acked.iter().filter(|job| !sorted.started.contains(job)).copied().collect();
+    if !acked.is_empty() {
+        job_acked(conn, &acked, app.config.agents.stale_after()).await?;
     }
     for (run, job, attempt, agent, why) in &sorted.refused {
         ended.extend(give_back(conn, *run, *job, *attempt, Some(agent), why, false).await?);
@@ -140,9 +148,8 @@ pub(crate) async fn give_back(
     why: &str,
     only_unacked: bool,
 ) -> Result<Option<Finish>, StoreError> {
-    let Some(now) =
-        job_now(conn, &[job]).await?.into_iter().next().filter(|now| now.attempt == attempt)
-    else {
+    let held = |now: &JobNow| now.attempt == attempt && !(only_unacked && now.acked);
+    let Some(now) = job_now(conn, &[job]).await?.into_iter().next().filter(held) else {
         return Ok(None);
     };
     let failures = now.failures + 1;
@@ -155,6 +162,8 @@ pub(crate) async fn give_back(
         refused_by: agent.map(str::to_owned),
         only_unacked,
     };
+    let reason = EndReason::NotTaken { message: why.to_owned() };
+    record(conn, &now, &reason).await?;
     if !job_give_back(conn, &back).await? {
         return Ok(None);
     }

@@ -2,12 +2,15 @@
 //!
 //! `decide` says which state a job takes (pure), `finish` writes it together with everything that follows: skipped
 //! and released dependants, the run's own state. `facts` gathers what agents report and writes it in batches.
-//! Whoever ends a job comes through `finish`: agents, deadlines, cancels and the reconciler.
+//! Whoever ends a job comes through `finish`: agents, deadlines, cancels and the reconciler. `lost` decides about
+//! jobs whose agents are gone, `stop` tells agents to stop jobs.
 
 pub(crate) mod apply;
 mod decide;
 mod facts;
 mod finish;
+pub(crate) mod lost;
+pub(crate) mod stop;
 
 pub(crate) use decide::Ending;
 pub(crate) use facts::{Fact, Facts, Work};

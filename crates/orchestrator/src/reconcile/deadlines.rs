@@ -1,53 +1,85 @@
-//! Ends waits that have run out: acknowledgements, lost agents, cancels, silent jobs and whole runs.
+//! Ends waits that have run out: acknowledgements, starts, lost agents, cancels, and whole runs.
+//!
+//! Each orchestrator sees to the jobs of its own agents, whose links it knows. One that hangs is stood in for after
+//! [`HUNG`]; when it wakes up, the attempt that it believes in is over.
 
 use std::time::Duration;
 
-use kici_model::state::EndReason;
+use kici_model::state::{EndReason, JobState};
 use kici_protocol::agent::{Close, CloseCode};
-use kici_store::job::{JobNow, job_silent};
-use kici_store::lease::{GiveBack, job_give_back, job_past_deadline};
+use kici_store::job::JobNow;
+use kici_store::lease::{GiveBack, job_give_back, job_past_deadline, job_still_due};
 use kici_store::run::{run_lock, run_overdue};
+use kici_store::stop_order::StopOrder;
 use kici_store::{PgConnection, Store, StoreError};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::ROWS;
 use crate::app::App;
 use crate::jobs::apply::{announce, give_back};
+use crate::jobs::lost::{Loss, lost, record};
+use crate::jobs::stop::{deliver, order};
 use crate::jobs::{Ending, Finish, finish};
 use crate::logging::Chain;
 use crate::runs::{CancelError, cancel};
 
-/// What a failed recovery is called.
-const NOT_BACK: &str =
-    "Job failed: agent disconnected and did not reconnect within the recovery window";
+/// How long the owner of a job may leave a deadline alone before others see to it.
+const HUNG: Duration = Duration::from_secs(15);
 
 /// Jobs whose deadline has passed.
 pub(super) async fn pass(app: &App) -> Result<(), StoreError> {
     let due = {
         let mut conn = app.store.connection().await?;
-        job_past_deadline(&mut conn, ROWS).await?
+        job_past_deadline(&mut conn, app.number, HUNG, ROWS).await?
     };
     for job in due {
-        let mut tx = app.store.begin().await?;
-        let stopped =
-            run_lock(&mut tx, &[job.run_id]).await?.pop().is_some_and(|run| run.stop.is_some());
-        let unacked = job.state == "queued" && !job.acked;
-        let end = if unacked {
-            not_acked(app, &mut tx, &job).await?
-        } else {
-            Some(not_back(&job, stopped))
-        };
-        let settled = finish(&mut tx, end.as_slice(), &[]).await?;
-        Store::commit(tx).await?;
-        announce(app, &settled);
-        if unacked {
-            drop_agent(app, &job);
-        } else if let Some(agent) = job.agent_id.as_deref().and_then(|id| app.agents.get(id)) {
-            agent.release(job.id);
-        }
-        app.dispatch.wake();
+        settle(app, job.run_id, job.id).await?;
     }
     Ok(())
+}
+
+async fn settle(app: &App, run: Uuid, job: Uuid) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    let stopped = run_lock(&mut tx, &[run]).await?.pop().is_some_and(|run| run.stop.is_some());
+    // The agent may have come back, here or elsewhere, while this waited for the lock.
+    let Some(job) = job_still_due(&mut tx, job).await? else { return Ok(()) };
+    let unacked = job.state == JobState::Queued.as_str() && !job.acked;
+    let end = if unacked {
+        not_acked(app, &mut tx, &job).await?
+    } else if job.state == JobState::Queued.as_str() && is_here(app, &job) {
+        record(&mut tx, &job, &EndReason::NeverStarted).await?;
+        let end = Finish::because(run, job.id, Ending::Stale, EndReason::NeverStarted);
+        Some(Finish { attempt: Some(job.attempt), ..end })
+    } else {
+        let how = if is_here(app, &job) { Loss::Restarted } else { Loss::NotBack };
+        lost(app, &mut tx, &job, stopped, how).await?
+    };
+    let settled = finish(&mut tx, end.as_slice(), &[]).await?;
+    let stop = StopOrder {
+        owner: job.owner,
+        agent_id: job.agent_id.clone().unwrap_or_default(),
+        run_id: run,
+        job_id: job.id,
+        reason: Close::DISPATCH_ACK_TIMEOUT.to_owned(),
+        force: !unacked,
+    };
+    order(app, &mut tx, std::slice::from_ref(&stop)).await?;
+    Store::commit(tx).await?;
+    announce(app, &settled);
+    if unacked {
+        drop_agent(app, &job, &stop);
+    } else if let Some(agent) = app.agents.get(&stop.agent_id) {
+        agent.release(job.id);
+    }
+    app.dispatch.wake();
+    Ok(())
+}
+
+/// Whether the agent is connected here and the table says so too.
+fn is_here(app: &App, job: &JobNow) -> bool {
+    job.owner == app.number
+        && job.agent_id.as_deref().is_some_and(|agent| app.agents.get(agent).is_some())
 }
 
 async fn not_acked(
@@ -56,11 +88,12 @@ async fn not_acked(
     job: &JobNow,
 ) -> Result<Option<Finish>, StoreError> {
     let agent = job.agent_id.as_deref().unwrap_or_default();
-    if app.agents.get(agent).is_some() {
+    if is_here(app, job) {
         let why = Close::DISPATCH_ACK_TIMEOUT;
         return give_back(conn, job.run_id, job.id, job.attempt, Some(agent), why, true).await;
     }
     // The agent went away before it could answer: no failure of the dispatch.
+    record(conn, job, &EndReason::AgentLost { agent: agent.to_owned() }).await?;
     let back = GiveBack {
         job: job.id,
         attempt: job.attempt,
@@ -74,66 +107,15 @@ async fn not_acked(
 }
 
 /// An agent that does not answer may still take the job from its buffer: it is told and sent away.
-fn drop_agent(app: &App, job: &JobNow) {
-    let Some(agent) = job.agent_id.as_deref().and_then(|id| app.agents.get(id)) else { return };
+fn drop_agent(app: &App, job: &JobNow, stop: &StopOrder) {
+    let Some(agent) = app.agents.get(&stop.agent_id) else { return };
     if !agent.is_waiting_to_ack(job.id, job.attempt) {
         return;
     }
     warn!(job.id = %job.id, agent.id = agent.id(), "agent did not acknowledge a job in time");
-    agent.cancel(job.run_id, job.id, Close::DISPATCH_ACK_TIMEOUT, false);
+    deliver(app, std::slice::from_ref(stop));
     agent.release(job.id);
     agent.close(Close::new(CloseCode::DispatchAckTimeout, Close::DISPATCH_ACK_TIMEOUT));
-}
-
-fn not_back(job: &JobNow, stopped: bool) -> Finish {
-    let agent = job.agent_id.clone().unwrap_or_default();
-    let finish = if stopped || job.state == "cancelling" {
-        let reason = Some(format!("agent {agent} did not confirm in time"));
-        Finish::because(
-            job.run_id,
-            job.id,
-            Ending::Cancelled,
-            EndReason::Cancelled { by: None, reason },
-        )
-    } else {
-        let lost =
-            Finish::because(job.run_id, job.id, Ending::Failed, EndReason::AgentLost { agent });
-        Finish { error: Some(NOT_BACK.into()), ..lost }
-    };
-    Finish { attempt: Some(job.attempt), ..finish }
-}
-
-/// Running jobs that have not been heard of.
-pub(super) async fn silent_jobs(app: &App) -> Result<(), StoreError> {
-    let limit = app.config.agents.stale_after();
-    let silent = {
-        let mut conn = app.store.connection().await?;
-        job_silent(&mut conn, limit.as_secs_f64(), ROWS).await?
-    };
-    let message = format!("No heartbeat received for {}s", limit.as_secs());
-    for job in &silent {
-        warn!(job.id = %job.id, agent.id = job.agent_id.as_deref().unwrap_or_default(), "job went silent");
-        let reason = EndReason::JobError { message: message.clone() };
-        end(app, job, Ending::Stale, reason).await?;
-        if let Some(agent) = job.agent_id.as_deref().and_then(|id| app.agents.get(id)) {
-            agent.cancel(job.run_id, job.id, &message, true);
-            agent.release(job.id);
-        }
-    }
-    app.metrics.stale(silent.len() as u64);
-    Ok(())
-}
-
-async fn end(app: &App, job: &JobNow, ending: Ending, reason: EndReason) -> Result<(), StoreError> {
-    let mut tx = app.store.begin().await?;
-    let end = Finish {
-        attempt: Some(job.attempt),
-        ..Finish::because(job.run_id, job.id, ending, reason)
-    };
-    let settled = finish(&mut tx, &[end], &[]).await?;
-    Store::commit(tx).await?;
-    announce(app, &settled);
-    Ok(())
 }
 
 /// Runs that take longer than their workflow allows.

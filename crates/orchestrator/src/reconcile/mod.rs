@@ -1,13 +1,21 @@
 //! Passes over the tables that move what is towards what should be. Nothing here is told what changed; each pass
 //! reads and may be repeated at any time.
 //!
-//! `leases` takes over what dead orchestrators held, `deadlines` ends waits that have run out, `repair` finishes
-//! what a crash or a bug has left half done, `queue` keeps the queue within its limits.
+//! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out,
+//! `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
+//! nobody speaks of any more, `queue` keeps the queue within its limits, `repair` finishes what a crash or a bug has left
+//! half done.
 
 mod deadlines;
+mod leader;
 mod leases;
+mod orders;
 mod queue;
 mod repair;
+mod silent;
+
+pub(crate) use leader::Leadership;
+pub(crate) use leases::reclaim;
 
 use std::time::Duration;
 
@@ -27,33 +35,46 @@ const SELDOM: Duration = Duration::from_secs(15);
 pub(crate) const ROWS: i64 = 200;
 
 pub(crate) fn spawn(app: &App) {
-    app.spawn(repeat(app.clone(), OFTEN, often));
+    app.spawn(often(app.clone()));
+    app.spawn(leader::lead(app.clone()));
+    app.spawn(orders::follow(app.clone()));
     app.spawn(repeat(app.clone(), SELDOM, seldom));
-    app.spawn(queue::watch(app.clone()));
 }
 
 async fn often(app: App) {
-    report("take over from dead orchestrators", leases::pass(&app).await);
-    report("end waits that have run out", deadlines::pass(&app).await);
-    report("stop runs that take too long", deadlines::overdue_runs(&app).await);
-    report("end holds whose time is up", crate::holds::expire(&app).await);
-    report("tell agents what was approved", crate::holds::tell(&app).await);
+    let mut missing = leases::Missing::default();
+    let mut timer = timer(OFTEN);
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        report("take over from dead orchestrators", missing.pass(&app).await);
+        report("end waits that have run out", deadlines::pass(&app).await);
+        report("stop runs that take too long", deadlines::overdue_runs(&app).await);
+        report("end holds whose time is up", crate::holds::expire(&app).await);
+        report("tell agents what was approved", crate::holds::tell(&app).await);
+    }
 }
 
 async fn seldom(app: App) {
-    report("end jobs that went silent", deadlines::silent_jobs(&app).await);
-    report("settle what was left half done", repair::pass(&app).await);
+    report("keep what this orchestrator holds", leases::reclaim(&app).await);
 }
 
 async fn repeat<F: Future<Output = ()> + Send>(app: App, pause: Duration, pass: fn(App) -> F) {
-    let mut timer = tokio::time::interval(pause);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = timer(pause);
     loop {
         tokio::select! {
             () = app.stop.cancelled() => return,
             _ = timer.tick() => pass(app.clone()).await,
         }
     }
+}
+
+fn timer(pause: Duration) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(pause);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    timer
 }
 
 fn report(what: &str, done: Result<(), StoreError>) {

@@ -1,9 +1,9 @@
 //! Keeps the queue within its limits: how many jobs may wait, for how long, and from when on somebody should know.
-
-use std::time::Duration;
+//! For the leader only: two that cut the same queue would cut it twice.
 
 use kici_model::state::EndReason;
 use kici_store::StoreError;
+use kici_store::leader::{Leader, leader_confirm};
 use kici_store::lease::queue_depth;
 use kici_store::queue::{queue_last, queue_waited_too_long};
 use kici_store::share::share_waiting;
@@ -15,11 +15,7 @@ use crate::app::App;
 use crate::dispatch::shares::over;
 use crate::jobs::apply::announce;
 use crate::jobs::{Ending, Finish, finish};
-use crate::logging::Chain;
 use crate::metrics::QueueDepth;
-
-/// How often the depth is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Looks between two samples of what is worth a warning, and between two looks for jobs that waited too long.
 const SAMPLE: u32 = 5;
@@ -29,7 +25,7 @@ const COUNTED: i64 = 10_000;
 
 /// What was seen in a row.
 #[derive(Debug, Default)]
-struct Watch {
+pub(super) struct Watch {
     looks: u32,
     /// More jobs waited than may at the last look. A burst that agents take at once is no reason to fail any.
     was_over: bool,
@@ -37,24 +33,9 @@ struct Watch {
     deep: u32,
 }
 
-/// Watches until the stop.
-pub(super) async fn watch(app: App) {
-    let mut watch = Watch::default();
-    let mut timer = tokio::time::interval(LOOK);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        if let Err(error) = watch.look(&app).await {
-            warn!(error = %Chain(&error), "could not look after the queue, trying again");
-        }
-    }
-}
-
 impl Watch {
-    async fn look(&mut self, app: &App) -> Result<(), StoreError> {
+    /// One look; there is one each second.
+    pub(super) async fn look(&mut self, app: &App, leader: &Leader) -> Result<(), StoreError> {
         let most = i64::from(app.config.queue.max_depth);
         let depth = {
             let mut conn = app.store.connection().await?;
@@ -64,13 +45,13 @@ impl Watch {
         app.metrics.set_queue(depth);
         let over = most > 0 && depth.waiting > most;
         if over && self.was_over {
-            cut(app, most).await?;
+            cut(app, leader, most).await?;
         }
         self.was_over = over;
         self.looks += 1;
         if self.looks.is_multiple_of(SAMPLE) {
             self.sample(app, depth.waiting);
-            expire(app).await?;
+            expire(app, leader).await?;
         }
         Ok(())
     }
@@ -90,7 +71,7 @@ impl Watch {
 }
 
 /// Fails the newest jobs of the repositories that have the most waiting.
-async fn cut(app: &App, most: i64) -> Result<(), StoreError> {
+async fn cut(app: &App, leader: &Leader, most: i64) -> Result<(), StoreError> {
     let waiting = {
         let mut conn = app.store.connection().await?;
         share_waiting(&mut conn).await?
@@ -108,24 +89,25 @@ async fn cut(app: &App, most: i64) -> Result<(), StoreError> {
                 break;
             }
             left -= ROWS;
-            end(app, &last, Ending::Failed, &reason).await?;
+            end(app, leader, &last, Ending::Failed, &reason).await?;
         }
     }
     Ok(())
 }
 
 /// Ends jobs that waited for an agent for too long.
-async fn expire(app: &App) -> Result<(), StoreError> {
+async fn expire(app: &App, leader: &Leader) -> Result<(), StoreError> {
     let Some(limit) = app.config.queue.timeout else { return Ok(()) };
     let expired = {
         let mut conn = app.store.connection().await?;
         queue_waited_too_long(&mut conn, limit.as_secs_f64(), ROWS).await?
     };
-    end(app, &expired, Ending::Stale, &EndReason::QueueExpired).await
+    end(app, leader, &expired, Ending::Stale, &EndReason::QueueExpired).await
 }
 
 async fn end(
     app: &App,
+    leader: &Leader,
     jobs: &[(Uuid, Uuid, i32)],
     ending: Ending,
     reason: &EndReason,
@@ -141,6 +123,9 @@ async fn end(
         })
         .collect();
     let mut tx = app.store.begin().await?;
+    if !leader_confirm(&mut tx, leader).await? {
+        return Ok(());
+    }
     let settled = finish(&mut tx, &ends, &[]).await?;
     kici_store::Store::commit(tx).await?;
     announce(app, &settled);

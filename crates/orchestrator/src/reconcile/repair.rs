@@ -1,10 +1,12 @@
-//! Finishes what a crash or a bug has left half done. In a healthy system these passes find nothing.
+//! Finishes what a crash or a bug has left half done. In a healthy system these passes find nothing. For the leader
+//! only.
 
 use std::collections::BTreeMap;
 
 use kici_model::graph::Accepts;
 use kici_model::state::{EndReason, JobState};
 use kici_store::job::{JobNow, job_needs_met, job_now, job_stuck};
+use kici_store::leader::{Leader, leader_confirm};
 use kici_store::run::{run_lock, run_recount, run_unsettled};
 use kici_store::{Store, StoreError};
 use tracing::warn;
@@ -15,13 +17,13 @@ use crate::app::App;
 use crate::jobs::apply::announce;
 use crate::jobs::{Ending, Finish, finish};
 
-pub(super) async fn pass(app: &App) -> Result<(), StoreError> {
-    stuck_jobs(app).await?;
-    unsettled_runs(app).await
+pub(super) async fn pass(app: &App, leader: &Leader) -> Result<(), StoreError> {
+    stuck_jobs(app, leader).await?;
+    unsettled_runs(app, leader).await
 }
 
 /// Jobs that still wait although all their upstreams have ended: the edges are judged again.
-async fn stuck_jobs(app: &App) -> Result<(), StoreError> {
+async fn stuck_jobs(app: &App, leader: &Leader) -> Result<(), StoreError> {
     let stuck = {
         let mut conn = app.store.connection().await?;
         job_stuck(&mut conn, ROWS).await?
@@ -51,6 +53,9 @@ async fn stuck_jobs(app: &App) -> Result<(), StoreError> {
         if !still {
             continue;
         }
+        if !leader_confirm(&mut tx, leader).await? {
+            return Ok(());
+        }
         warn!(job.id = %job, "job waited for upstreams that have ended; repaired");
         let settled = match refused {
             Some(reason) => {
@@ -70,7 +75,7 @@ async fn stuck_jobs(app: &App) -> Result<(), StoreError> {
 }
 
 /// Runs without an open job that are open themselves.
-async fn unsettled_runs(app: &App) -> Result<(), StoreError> {
+async fn unsettled_runs(app: &App, leader: &Leader) -> Result<(), StoreError> {
     let runs = {
         let mut conn = app.store.connection().await?;
         run_unsettled(&mut conn, ROWS).await?
@@ -78,6 +83,9 @@ async fn unsettled_runs(app: &App) -> Result<(), StoreError> {
     for run in runs {
         let mut tx = app.store.begin().await?;
         run_lock(&mut tx, &[run]).await?;
+        if !leader_confirm(&mut tx, leader).await? {
+            return Ok(());
+        }
         run_recount(&mut tx, run).await?;
         let settled = finish(&mut tx, &[], &[run]).await?;
         Store::commit(tx).await?;

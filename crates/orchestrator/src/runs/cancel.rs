@@ -1,4 +1,8 @@
 //! Stops a run: what waits ends at once, what runs is asked to stop, and nothing of it starts any more.
+//!
+//! The wish is in the run's row (`stop`), so that it holds across crashes and for agents that are away. Agents are
+//! told wherever they are connected ([`crate::jobs::stop`]). A job whose agent does not confirm in time is ended by
+//! its deadline, so a cancelled run always ends.
 
 use std::time::Duration;
 
@@ -6,18 +10,20 @@ use kici_model::state::{EndReason, JobState, RunState};
 use kici_store::job::{JobNow, job_open};
 use kici_store::lease::job_cancelling;
 use kici_store::run::{run_lock, run_stop};
+use kici_store::stop_order::StopOrder;
 use kici_store::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::jobs::apply::announce;
+use crate::jobs::stop::{deliver, order};
 use crate::jobs::{Ending, Finish, finish};
 
-/// How long an agent may take to stop a job: its grace time, its hooks and some more.
-pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30 + 600 + 30);
+/// How long an agent may take to stop a job: its grace time, up to four hooks of five minutes, and some more.
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30 + 4 * 300 + 30);
 
 /// The same when it was told to kill.
-const KILL_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const KILL_WITHIN: Duration = Duration::from_secs(60);
 
 /// What came of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +59,7 @@ pub(crate) enum CancelError {
     },
 }
 
-/// Stops a run. A second call with `force` makes agents kill what they are stopping.
+/// Stops a run. A second call makes agents kill what they are stopping, as `force` does at once.
 pub(crate) async fn cancel(
     app: &App,
     run: Uuid,
@@ -68,15 +74,15 @@ pub(crate) async fn cancel(
     if locked.state.parse().is_ok_and(RunState::is_final) {
         return Err(CancelError::Ended { run, state: locked.state });
     }
+    let force = force || locked.stop.is_some();
     run_stop(&mut tx, run, if force { "force" } else { "graceful" }, by, reason)
         .await
         .map_err(store)?;
     let open = job_open(&mut tx, run).await.map_err(store)?;
-    let is =
-        |job: &JobNow, states: &[JobState]| states.iter().any(|state| state.as_str() == job.state);
-    let waiting: Vec<Finish> = open
+    let (with_agent, waiting): (Vec<&JobNow>, Vec<&JobNow>) =
+        open.iter().partition(|job| job.state.parse().is_ok_and(JobState::is_with_agent));
+    let ends: Vec<Finish> = waiting
         .iter()
-        .filter(|job| !is(job, &[JobState::Running, JobState::Cancelling, JobState::Recovering]))
         .map(|job| {
             let reason =
                 EndReason::Cancelled { by: Some(by.to_owned()), reason: Some(reason.to_owned()) };
@@ -86,30 +92,30 @@ pub(crate) async fn cancel(
             }
         })
         .collect();
-    let running: Vec<Uuid> = open
-        .iter()
-        .filter(|job| is(job, &[JobState::Running, JobState::Cancelling]))
-        .map(|job| job.id)
-        .collect();
+    // One whose agent is away keeps its deadline: the agent is told when it is back, or the job ends then.
+    let running: Vec<Uuid> = with_agent.iter().map(|job| job.id).collect();
     let within = if force { KILL_WITHIN } else { STOP_WITHIN };
     let stopping = job_cancelling(&mut tx, &running, within).await.map_err(store)?;
-    let settled = finish(&mut tx, &waiting, &[run]).await.map_err(store)?;
+    // A job that was sent but has not started is over here; its agent has to hear of it all the same.
+    let sent = waiting.iter().copied().filter(|job| job.agent_id.is_some());
+    let orders: Vec<StopOrder> = stopping
+        .iter()
+        .chain(sent)
+        .map(|job| StopOrder {
+            owner: job.owner,
+            agent_id: job.agent_id.clone().unwrap_or_default(),
+            run_id: run,
+            job_id: job.id,
+            reason: reason.to_owned(),
+            force,
+        })
+        .collect();
+    order(app, &mut tx, &orders).await.map_err(store)?;
+    let settled = finish(&mut tx, &ends, &[run]).await.map_err(store)?;
     Store::commit(tx).await.map_err(store)?;
     announce(app, &settled);
-
-    let mut told = 0;
-    // A job that was sent but has not started is over here; its agent has to hear of it all the same.
-    let sent =
-        open.iter().filter(|job| job.state == JobState::Queued.as_str() && job.agent_id.is_some());
-    for job in stopping.iter().chain(sent) {
-        if let Some(agent) = &job.agent_id
-            && app.agents.cancel(agent, run, job.id, reason, force)
-        {
-            told += 1;
-        }
-    }
-    let never_sent = waiting.len()
-        - open.iter().filter(|job| job.state == "queued" && job.agent_id.is_some()).count();
+    let told = deliver(app, &orders);
+    let never_sent = waiting.iter().filter(|job| job.agent_id.is_none()).count();
     let state = settled
         .runs
         .iter()

@@ -14,7 +14,7 @@ mod inline;
 mod plan;
 mod stamp;
 
-pub(crate) use cancel::{CancelError, STOP_WITHIN, cancel};
+pub(crate) use cancel::{CancelError, KILL_WITHIN, STOP_WITHIN, cancel};
 pub(crate) use content::{SelectorBody, content};
 pub(crate) use create::{NewRun, StoredContents, create};
 pub(crate) use hold::{limit, wait_reason};

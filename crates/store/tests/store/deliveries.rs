@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kici_store::Presence;
+use kici_store::{Presence, owner_missing};
 use kici_store::delivery::{
     DeliveryRow, Known, Settled, delivery_claim, delivery_insert, delivery_known, delivery_reclaim,
     delivery_retry, delivery_settle,
@@ -127,15 +127,17 @@ async fn what_a_dead_process_held_is_due_at_once_and_the_living_keep_theirs() {
         DeliveryRow { lease: lease(living.number()), ..row("b") },
     );
     delivery_insert(&mut conn, &[a.clone(), b]).await.unwrap();
-    assert_eq!(delivery_reclaim(&mut conn).await.unwrap(), 0);
+    assert!(owner_missing(&mut conn).await.unwrap().is_empty());
+    let gone = dead.number();
     dead.leave().await;
     kici_testkit::wait_until(Duration::from_secs(10), "the lock to go", async || {
-        match delivery_reclaim(&mut conn).await.unwrap() {
-            1 => Ok(()),
-            other => Err(other),
+        match owner_missing(&mut conn).await.unwrap() {
+            missing if missing == [gone] => Ok(()),
+            other => Err(format!("{other:?}")),
         }
     })
     .await;
+    assert_eq!(delivery_reclaim(&mut conn, &[gone]).await.unwrap(), 1);
     let claimed =
         delivery_claim(&mut conn, living.number(), 10, Duration::from_secs(60)).await.unwrap();
     assert_eq!(claimed.iter().map(|c| (c.id, c.attempts)).collect::<Vec<_>>(), [(a.id, 2)]);

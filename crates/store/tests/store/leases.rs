@@ -162,8 +162,8 @@ async fn an_acknowledgement_beats_the_deadline() {
     let claims: Vec<Claim> =
         jobs.iter().map(|job| Claim { job: *job, agent: "a".into() }).collect();
     let claimed = job_claim(&mut conn, 1, Duration::ZERO, &claims).await.unwrap();
-    job_acked(&mut conn, &claimed[..1]).await.unwrap();
-    let due = job_past_deadline(&mut conn, 10).await.unwrap();
+    job_acked(&mut conn, &claimed[..1], Duration::from_secs(60)).await.unwrap();
+    let due = job_past_deadline(&mut conn, 1, Duration::from_secs(60), 10).await.unwrap();
     assert_eq!(due.iter().map(|job| job.id).collect::<Vec<_>>(), [claimed[1].0]);
     let back = GiveBack {
         job: claimed[0].0,

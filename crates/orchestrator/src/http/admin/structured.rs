@@ -52,8 +52,11 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             EndReason::StepFailed { .. } | EndReason::JobError { .. } => {
                 FailureCategory::StepFailed
             }
-            EndReason::TimedOut { .. } => FailureCategory::TimedOut,
+            EndReason::TimedOut { .. } | EndReason::NoHeartbeat { .. } => FailureCategory::TimedOut,
             EndReason::AgentLost { .. }
+            | EndReason::AgentRestarted { .. }
+            | EndReason::NotTaken { .. }
+            | EndReason::NeverStarted
             | EndReason::QueueExpired
             | EndReason::QueueFull { .. }
             | EndReason::SchedulerInvariant { .. } => FailureCategory::Infra,
