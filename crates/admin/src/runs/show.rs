@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use kici_client::live::duration;
 use kici_model::ids::RunId;
-use kici_protocol::http::runs::{JobList, JobView, RunDetail, StepView};
+use kici_protocol::http::runs::{AttemptView, JobList, JobView, RunDetail, StepView};
+use kici_protocol::http::time::Timestamp;
 use serde_json::json;
 
 use super::list::short;
@@ -63,6 +64,7 @@ fn tables(context: &mut Context, jobs: &JobList, with_steps: bool) -> Result<()>
     let mut rows = Vec::new();
     for job in &jobs.jobs {
         rows.push(job_row(job));
+        rows.extend(job.attempts.iter().map(attempt_row));
         if with_steps {
             rows.extend(job.steps.iter().flatten().map(step_row));
         }
@@ -79,6 +81,18 @@ fn job_row(job: &JobView) -> [String; 5] {
         or_dash(job.duration_ms.map(duration)),
         or_dash(job.agent_id.as_deref()),
         one_line(waits.or(ended)),
+    ]
+}
+
+/// An attempt that did not end with a result: which agent had it, and why it was given up.
+fn attempt_row(attempt: &AttemptView) -> [String; 5] {
+    let lasted = |start: Timestamp| (attempt.ended_at.unix_micros() - start.unix_micros()) / 1000;
+    [
+        format!("  attempt {}", attempt.attempt),
+        if attempt.started_at.is_some() { "lost" } else { "not taken" }.to_owned(),
+        or_dash(attempt.started_at.map(|start| duration(lasted(start)))),
+        attempt.agent_id.clone(),
+        one_line(Some(attempt.message.clone())),
     ]
 }
 

@@ -87,10 +87,11 @@ mod tests {
     fn a_number_is_gone_when_it_was_missing_for_a_while_without_a_break() {
         let mut missing = Missing::default();
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(missing.gone(&[2, 3], 1, at(0)), []);
-        assert_eq!(missing.gone(&[3], 1, at(2)), [], "2 is back");
-        assert_eq!(missing.gone(&[2, 3], 1, at(3)), [3], "2 counts anew");
-        assert_eq!(missing.gone(&[1, 2], 1, at(9)), [2], "nobody takes over from itself");
+        let mut look =
+            |seconds, found: &[i32]| missing.gone(found, 1, start + Duration::from_secs(seconds));
+        assert!(look(0, &[2, 3]).is_empty());
+        assert!(look(2, &[3]).is_empty(), "2 is back");
+        assert_eq!(look(3, &[2, 3]), [3], "2 counts anew");
+        assert_eq!(look(9, &[1, 2]), [2], "nobody takes over from itself");
     }
 }

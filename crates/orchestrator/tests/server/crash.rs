@@ -7,18 +7,25 @@ use kici_testkit::{Process, wait_until};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::env::{Env, LIMIT, job, variables};
+use crate::env::{Env, LIMIT, job};
 
-fn start(env: &mut Env) -> Process {
+/// Starts the program and points the environment at it.
+pub(crate) fn start(env: &mut Env) -> Process {
+    let (process, port) = spawn(env);
+    env.use_port(port);
+    process
+}
+
+/// Starts the program; gives it with its port.
+pub(crate) fn spawn(env: &Env) -> (Process, u16) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kici-orchestrator"));
     command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default());
-    command.envs(variables(env.db.url(), env.data.path()));
+    command.envs(env.variables());
     let mut process = Process::spawn(command);
-    let line = process.wait_for_line("is listening on port", Duration::from_secs(20));
+    let line = process.wait_for_line("is listening on port", Duration::from_secs(60));
     let port = line.split("listening on port ").nth(1).unwrap();
     let digits: String = port.chars().take_while(char::is_ascii_digit).collect();
-    env.use_port(digits.parse().unwrap());
-    process
+    (process, digits.parse().unwrap())
 }
 
 #[tokio::test]

@@ -88,14 +88,24 @@ impl Env {
 
     /// Starts the orchestrator, for the first time or again.
     pub(crate) async fn boot(&mut self) {
+        let server = self.another().await;
+        self.port = server.address.port();
+        self.server = Some(server);
+    }
+
+    /// Starts a further orchestrator on the same database.
+    pub(crate) async fn another(&self) -> Server {
+        let (config, _) = Config::from_vars(self.variables()).unwrap();
+        kici_orchestrator::logging::start(&config.log);
+        Start { config }.run().await.unwrap()
+    }
+
+    /// What orchestrators here are started with.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let mut vars = variables(self.db.url(), self.data.path());
         vars.retain(|(name, _)| !self.extra.iter().any(|(other, _)| other == name));
         vars.extend(self.extra.iter().cloned());
-        let (config, _) = Config::from_vars(vars).unwrap();
-        kici_orchestrator::logging::start(&config.log);
-        let server = Start { config }.run().await.unwrap();
-        self.port = server.address.port();
-        self.server = Some(server);
+        vars
     }
 
     /// Stops the orchestrator in good order.
@@ -202,6 +212,13 @@ impl Env {
             .clone();
         runs.reverse();
         runs
+    }
+
+    /// Cancels a run; answers the status and the body.
+    pub(crate) async fn cancel(&self, run: &Value, body: &Value) -> (StatusCode, Value) {
+        let path = format!("/api/v1/admin/runs/{}/cancel", run["runId"].as_str().unwrap());
+        let answer = self.admin_post(&path, body).await;
+        (answer.status(), answer.json().await.unwrap())
     }
 
     /// Waits for the only run to have this state.

@@ -3,12 +3,14 @@
 
 mod agent;
 mod agents;
+mod cluster;
 mod crash;
 mod deliveries;
 mod env;
 mod holds;
 mod http;
 mod logs;
+mod lost;
 mod needs;
 mod push;
 mod queue;

@@ -141,6 +141,28 @@ pub struct JobView {
     /// Why it ended other than by success, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<EndReason>,
+    /// Its attempts that did not end with a result of their agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt of a job that was refused, given up or lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptView {
+    /// Its number.
+    pub attempt: i32,
+    /// The agent that had the job.
+    pub agent_id: String,
+    /// When the agent said that it runs.
+    pub started_at: Option<Timestamp>,
+    /// When it was given up.
+    pub ended_at: Timestamp,
+    /// Why, as data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<EndReason>,
+    /// The same in words.
+    pub message: String,
 }
 
 /// A job that another one waits for.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kici_store::{Presence, owner_missing};
 use kici_store::delivery::{
     DeliveryRow, Known, Settled, delivery_claim, delivery_insert, delivery_known, delivery_reclaim,
     delivery_retry, delivery_settle,
 };
+use kici_store::{Presence, owner_missing};
 use uuid::Uuid;
 
 use crate::store;

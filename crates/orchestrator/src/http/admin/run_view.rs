@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use kici_model::ids::{JobId, RunId};
-use kici_protocol::http::runs::{JobView, NeedView, RunDetail, RunView, StepView};
+use kici_model::state::EndReason;
+use kici_protocol::http::runs::{AttemptView, JobView, NeedView, RunDetail, RunView, StepView};
+use kici_store::attempt::{self, attempt_of_run};
 use kici_store::view::{self, job_of_run, need_of_run, step_of_run};
 use kici_store::{PgConnection, StoreError, Time};
 use serde::de::DeserializeOwned;
@@ -65,10 +67,15 @@ pub(super) async fn jobs(
             steps.entry(row.job_id).or_default().push(step(row));
         }
     }
+    let mut attempts: HashMap<Uuid, Vec<AttemptView>> = HashMap::new();
+    for row in attempt_of_run(conn, run).await? {
+        attempts.entry(row.job_id).or_default().push(attempt(row));
+    }
     let jobs = rows.into_iter().map(|row| {
         let id = row.id;
         let steps = with_steps.then(|| steps.remove(&id).unwrap_or_default());
-        job(row, needs.remove(&id), steps)
+        let attempts = attempts.remove(&id).unwrap_or_default();
+        JobView { attempts, ..job(row, needs.remove(&id), steps) }
     });
     Ok(jobs.collect())
 }
@@ -92,6 +99,19 @@ fn job(row: view::JobView, needs: Option<Vec<NeedView>>, steps: Option<Vec<StepV
         steps,
         wait_reason: json(row.wait_reason.as_deref()).filter(|_| row.finished_at.is_none()),
         end_reason: json(row.end_reason.as_deref()),
+        attempts: Vec::new(),
+    }
+}
+
+fn attempt(row: attempt::AttemptView) -> AttemptView {
+    let reason: Option<EndReason> = json(Some(&row.reason));
+    AttemptView {
+        attempt: row.attempt,
+        agent_id: row.agent_id,
+        started_at: row.started_at.map(timestamp),
+        ended_at: timestamp(row.ended_at),
+        message: reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+        reason,
     }
 }
 

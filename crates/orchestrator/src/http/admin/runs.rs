@@ -141,8 +141,7 @@ async fn cancel_run(
     let run = run_get(&mut conn, id).await?.ok_or_else(not_found)?;
     caller.require_key(&run.routing_key)?;
     drop(conn);
-    let reason =
-        if body.force { "force cancelled via API" } else { "run cancelled via API" };
+    let reason = if body.force { "force cancelled via API" } else { "run cancelled via API" };
     match cancel(&app, id, body.force, caller.label(), reason).await {
         Ok(done) => {
             // One that had a failed job ends as failed; what the caller wants to know is that it ended.
