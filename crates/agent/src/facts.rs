@@ -1,6 +1,6 @@
 //! What an agent says about itself: platform, labels, memory, user.
 
-use kici_protocol::agent::{InFlightJob, Register};
+use kici_protocol::agent::{InFlightJob, Register, RegisterAck};
 
 use crate::config::{Config, Role};
 use crate::now;
@@ -40,6 +40,7 @@ impl Facts {
                 .and_then(|count| u32::try_from(count.get()).ok()),
             running_as_uid: Some(uid.as_raw()),
             properties: config.properties.clone(),
+            features: vec![RegisterAck::ACK.to_owned()],
         };
         Self { register }
     }

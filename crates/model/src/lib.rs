@@ -15,7 +15,6 @@ pub mod labels;
 pub mod lock;
 pub mod matrix;
 pub mod regex;
-pub mod rerun;
 pub mod state;
 pub mod tables;
 pub mod triggers;

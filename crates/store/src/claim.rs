@@ -117,7 +117,7 @@ pub async fn job_claim(
     let agent: Vec<&str> = claims.iter().map(|c| c.agent.as_str()).collect();
     let rows = sqlx::query!(
         "UPDATE job j
-            SET agent_id = t.agent, owner = $3, attempt = j.attempt + 1, acked = false,
+            SET agent_id = t.agent, owner = $3, log_writer = $3, attempt = j.attempt + 1, acked = false,
                 deadline = now() + make_interval(secs => $4), wait_reason = NULL
            FROM unnest($1::uuid[], $2::text[]) AS t (job, agent)
           WHERE j.id = t.job AND j.state = 'queued' AND j.agent_id IS NULL

@@ -26,7 +26,6 @@ pub mod lease;
 pub mod log_chunk;
 pub mod org_setting;
 pub mod queue;
-pub mod rerun;
 pub mod roster;
 pub mod run;
 pub mod send;

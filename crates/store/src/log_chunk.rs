@@ -18,27 +18,51 @@ pub struct LogChunkRow {
     pub first_line: i64,
     /// How many lines.
     pub lines: i32,
-    /// Number of the object within the attempt.
+    /// Number of the object within the attempt and writer.
     pub object: i32,
     /// Where the lines begin in the object.
     pub start_byte: i32,
     /// How long they are.
     pub bytes: i32,
+    /// The log messages of the attempt up to this number are stored with it; 0 when they are not numbered.
+    pub seq: i64,
+    /// The orchestrator that stored the object.
+    pub writer: i32,
 }
 
-/// Adds entries. One that is there already stays as it is.
+/// How far the log of an attempt has been stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogExtent {
+    /// (step, next line) for each step.
+    pub steps: Vec<(i32, i64)>,
+    /// The number of the next object.
+    pub next_object: i32,
+    /// The log messages up to this number are stored.
+    pub seq: i64,
+    /// Another one wrote the log before.
+    pub taken_over: bool,
+}
+
+/// Adds entries to the logs that `writer` writes. One that is there already stays as it is. Answers the jobs whose
+/// log is written by another one now: nothing of theirs was added.
 pub async fn log_chunk_insert(
     conn: &mut PgConnection,
+    writer: i32,
     rows: &[LogChunkRow],
-) -> Result<(), StoreError> {
+) -> Result<Vec<Uuid>, StoreError> {
     let job: Vec<Uuid> = rows.iter().map(|r| r.job_id).collect();
     let number = |of: fn(&LogChunkRow) -> i32| -> Vec<i32> { rows.iter().map(of).collect() };
     let first: Vec<i64> = rows.iter().map(|r| r.first_line).collect();
-    sqlx::query!(
-        "INSERT INTO log_chunk (job_id, attempt, step, first_line, lines, object, start_byte, bytes)
-         SELECT * FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::int8[], $5::int4[], $6::int4[], $7::int4[],
-                $8::int4[])
-         ON CONFLICT DO NOTHING",
+    let seq: Vec<i64> = rows.iter().map(|r| r.seq).collect();
+    // The lock holds off `log_chunk_take_over` until the rows are there for it to see.
+    let added = sqlx::query_scalar!(
+        "INSERT INTO log_chunk (job_id, attempt, step, first_line, lines, object, start_byte, bytes, seq, writer)
+         SELECT t.job, t.attempt, t.step, t.first_line, t.lines, t.object, t.start_byte, t.bytes, t.seq, $10
+           FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::int8[], $5::int4[], $6::int4[], $7::int4[], $8::int4[],
+                $9::int8[]) AS t (job, attempt, step, first_line, lines, object, start_byte, bytes, seq)
+          CROSS JOIN LATERAL (SELECT 1 FROM job j WHERE j.id = t.job AND j.log_writer = $10 FOR SHARE) AS mine
+         ON CONFLICT DO NOTHING
+         RETURNING job_id",
         &job,
         &number(|r| r.attempt),
         &number(|r| r.step),
@@ -47,11 +71,40 @@ pub async fn log_chunk_insert(
         &number(|r| r.object),
         &number(|r| r.start_byte),
         &number(|r| r.bytes),
+        &seq,
+        writer,
     )
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await
     .map_err(StoreError::in_call("log_chunk_insert"))?;
-    Ok(())
+    if added.len() == rows.len() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar!("SELECT id FROM job WHERE id = ANY($1) AND log_writer <> $2", &job, writer,)
+        .fetch_all(conn)
+        .await
+        .map_err(StoreError::in_call("log_chunk_insert"))
+}
+
+/// Makes `writer` the one that writes the log of an attempt, and answers how far the log goes. The next statement
+/// sees all that the one before it wrote, and that one writes nothing more.
+pub async fn log_chunk_take_over(
+    conn: &mut PgConnection,
+    job: Uuid,
+    attempt: i32,
+    writer: i32,
+) -> Result<LogExtent, StoreError> {
+    let taken = sqlx::query!(
+        "UPDATE job SET log_writer = $3 WHERE id = $1 AND attempt = $2 AND log_writer <> $3",
+        job,
+        attempt,
+        writer,
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(StoreError::in_call("log_chunk_take_over"))?;
+    let extent = log_chunk_extent(conn, job, attempt).await?;
+    Ok(LogExtent { taken_over: taken.rows_affected() > 0, ..extent })
 }
 
 /// The entries of a step that hold lines from `from` on, in order, at most `limit` of them.
@@ -65,7 +118,7 @@ pub async fn log_chunk_read(
 ) -> Result<Vec<LogChunkRow>, StoreError> {
     sqlx::query_as!(
         LogChunkRow,
-        "SELECT job_id, attempt, step, first_line, lines, object, start_byte, bytes FROM log_chunk
+        "SELECT job_id, attempt, step, first_line, lines, object, start_byte, bytes, seq, writer FROM log_chunk
           WHERE job_id = $1 AND attempt = $2 AND step = $3 AND first_line + lines > $4
           ORDER BY first_line LIMIT $5",
         job,
@@ -79,14 +132,14 @@ pub async fn log_chunk_read(
     .map_err(StoreError::in_call("log_chunk_read"))
 }
 
-/// How far the log of an attempt has been stored: (step, next line) for each step, and the next object.
+/// How far the log of an attempt has been stored.
 pub async fn log_chunk_extent(
     conn: &mut PgConnection,
     job: Uuid,
     attempt: i32,
-) -> Result<(Vec<(i32, i64)>, i32), StoreError> {
+) -> Result<LogExtent, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT step, max(first_line + lines) AS "next!", max(object) AS "object!" FROM log_chunk
+        r#"SELECT step, max(first_line + lines) AS "next!", max(object) AS "object!", max(seq) AS "seq!" FROM log_chunk
             WHERE job_id = $1 AND attempt = $2 GROUP BY step"#,
         job,
         attempt,
@@ -94,6 +147,10 @@ pub async fn log_chunk_extent(
     .fetch_all(conn)
     .await
     .map_err(StoreError::in_call("log_chunk_extent"))?;
-    let object = rows.iter().map(|row| row.object + 1).max().unwrap_or(0);
-    Ok((rows.into_iter().map(|row| (row.step, row.next)).collect(), object))
+    Ok(LogExtent {
+        next_object: rows.iter().map(|row| row.object + 1).max().unwrap_or(0),
+        seq: rows.iter().map(|row| row.seq).max().unwrap_or(0),
+        taken_over: false,
+        steps: rows.into_iter().map(|row| (row.step, row.next)).collect(),
+    })
 }

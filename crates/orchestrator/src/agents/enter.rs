@@ -18,6 +18,9 @@ use super::registry::Entry;
 use super::roster;
 use crate::logging::Chain;
 
+/// What this orchestrator can do beyond v0.1.24.
+const FEATURES: [&str; 3] = [RegisterAck::NO_RATE_LIMIT, RegisterAck::RECONCILED, RegisterAck::ACK];
+
 /// Tries of a step that the database refuses for a moment.
 const TRIES: u32 = 5;
 
@@ -49,6 +52,8 @@ impl Reader {
         };
         self.agent = Some(Arc::clone(&agent));
         self.app.agents.registered(self.connection);
+        let keeps = register.has(RegisterAck::ACK);
+        self.acks.want(keeps);
         let mut reconciled = Reconciled::default();
         if again.is_none() {
             // What the connection before this one still had to say comes first.
@@ -58,16 +63,18 @@ impl Reader {
             self.app.facts.flush().await;
             reconciled = self.compare(&agent.id, &register).await?;
             for (job, held) in &reconciled.held {
-                self.app.logs.adopted(&self.app, *job, held.attempt).await;
+                let of = (*job, held.attempt);
+                self.app.logs.adopted(&self.app, of, &self.acks, keeps).await;
             }
-            self.link().on_registered(std::mem::take(&mut reconciled.held));
+            let held = std::mem::take(&mut reconciled.held);
+            self.link().on_registered(held, std::mem::take(&mut reconciled.past));
         }
         self.send(ToAgent::RegisterAck(RegisterAck {
             agent_id: register.agent_id,
             labels: register.labels,
             scaler_managed: agent.scaler_managed,
             pending_dispatch: false,
-            features: vec![RegisterAck::NO_RATE_LIMIT.into(), RegisterAck::RECONCILED.into()],
+            features: FEATURES.map(str::to_owned).to_vec(),
         }))
         .await;
         for stop in reconciled.stop {

@@ -2,27 +2,30 @@
 //!
 //! [`Link::on_text`] answers with effects that `socket` carries out in order before it reads the next frame. The
 //! wire has no attempt numbers, so the link keeps which attempt of a job this connection holds; what is said about
-//! any other attempt cannot come from here.
+//! any other attempt cannot come from here. This file has the connection itself, `jobs` what is said about jobs.
+
+mod jobs;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use kici_protocol::agent::{
-    AuthFailure, AuthSuccess, Close, CloseCode, FromAgent, JobState, LinkError, LogChunk,
-    ParseError, Parsed, Register, RejectReason, Secret, StepApprovalRequest, ToAgent,
+    AuthFailure, AuthSuccess, Close, CloseCode, FromAgent, LinkError, LogChunk, ParseError, Parsed,
+    Register, Secret, StepApprovalRequest, ToAgent,
 };
 use uuid::Uuid;
 
-use super::{answers, gates, outcome};
+use super::gates;
 use crate::access::AgentIdentity;
 use crate::config::AgentAuth;
 use crate::jobs::{Fact, Finish};
+use crate::logs::Place;
 
 /// Foreign jobs that may be named within [`VIOLATION_WINDOW`].
 const VIOLATIONS: usize = 5;
 const VIOLATION_WINDOW: Duration = Duration::from_secs(60);
 
-/// Ended jobs whose late log lines are still taken.
+/// Jobs that were the agent's, and about which it may still say something.
 const REMEMBERED: usize = 64;
 
 /// Where a connection is.
@@ -42,6 +45,8 @@ pub(super) struct Held {
     pub(super) run: Uuid,
     pub(super) attempt: i32,
     pub(super) started: bool,
+    /// Its log begins on this connection: nothing of it is stored.
+    pub(super) unlogged: bool,
 }
 
 /// What has to be done about a message.
@@ -54,15 +59,31 @@ pub(super) enum Effect {
     Verify(Secret),
     /// The gates are passed: compare with the table and make the agent available.
     Register(Box<Register>),
-    Report(Fact),
+    /// Report, and tell the agent once it is written.
+    Report {
+        fact: Fact,
+        message: String,
+    },
     Log {
         job: Uuid,
         attempt: i32,
         chunk: LogChunk,
-        late: bool,
+        place: Place,
     },
-    /// Store the job's log, then report its end.
-    End(Box<Finish>),
+    /// Store the job's log, then report its end, and tell the agent.
+    End {
+        end: Box<Finish>,
+        message: String,
+    },
+    /// A fact that changes nothing: the agent need not keep it.
+    Done {
+        message: String,
+    },
+    /// The same about log messages of a job, up to this one.
+    LogsDone {
+        job: Uuid,
+        seq: u64,
+    },
     /// How many jobs the agent says it has; negative knowledge ends a pause after a refusal.
     Load {
         active: u32,
@@ -83,6 +104,7 @@ pub(super) enum Effect {
     Foreign {
         job: Uuid,
         kind: &'static str,
+        message: String,
     },
     /// What the agent's clock shows, epoch ms.
     Clock(i64),
@@ -98,7 +120,8 @@ pub(super) struct Link {
     connection_id: String,
     identity: Option<AgentIdentity>,
     held: HashMap<Uuid, Held>,
-    past: VecDeque<(Uuid, i32)>,
+    /// With the attempt, if its log still takes late lines.
+    past: VecDeque<(Uuid, Option<i32>)>,
     violations: VecDeque<Instant>,
 }
 
@@ -203,21 +226,29 @@ impl Link {
         }
     }
 
-    /// From here on there is traffic; these jobs came along.
-    pub(super) fn on_registered(&mut self, held: HashMap<Uuid, Held>) {
+    /// From here on there is traffic. These jobs came along, and those are the agent's no longer, with the attempt
+    /// if it was the agent's to the end.
+    pub(super) fn on_registered(
+        &mut self,
+        held: HashMap<Uuid, Held>,
+        past: Vec<(Uuid, Option<i32>)>,
+    ) {
         self.phase = Phase::Ready;
         self.held = held;
+        for (job, attempt) in past {
+            self.remember(job, attempt);
+        }
     }
 
     /// A job is about to be sent on this connection.
     pub(super) fn offer(&mut self, job: Uuid, run: Uuid, attempt: i32) {
-        self.held.insert(job, Held { run, attempt, started: false });
+        self.held.insert(job, Held { run, attempt, started: false, unlogged: true });
     }
 
     /// A job that is no longer this connection's: its deadline passed or its run was stopped.
     pub(super) fn withdraw(&mut self, job: Uuid) -> Option<Held> {
         let held = self.held.remove(&job)?;
-        self.remember(job, held.attempt);
+        self.remember(job, Some(held.attempt));
         Some(held)
     }
 
@@ -228,6 +259,11 @@ impl Link {
     /// Everything that it holds.
     pub(super) fn attempts(&self) -> Vec<(Uuid, i32)> {
         self.held.iter().map(|(job, held)| (*job, held.attempt)).collect()
+    }
+
+    /// All jobs about which it may still say something.
+    pub(super) fn known(&self) -> Vec<Uuid> {
+        self.held.keys().copied().chain(self.past.iter().map(|(job, _)| *job)).collect()
     }
 
     pub(super) fn load(&self) -> usize {
@@ -257,125 +293,7 @@ impl Link {
         }
     }
 
-    fn on_message(&mut self, message: FromAgent) -> Vec<Effect> {
-        if let Some(answer) = answers::answer(&message) {
-            return vec![Effect::Send(answer)];
-        }
-        match message {
-            FromAgent::JobAck(ack) => self.about(&ack.job_id, "job.ack", |_, job, held| {
-                vec![Effect::Report(Fact::Acked { run: held.run, job, attempt: held.attempt })]
-            }),
-            FromAgent::JobReject(reject) => {
-                self.about(&reject.job_id, "job.reject", |link, job, held| {
-                    link.withdraw(job);
-                    let (why, draining) = match reject.reason {
-                        RejectReason::Busy => ("agent rejected dispatch (busy)", false),
-                        RejectReason::Draining => ("agent rejected dispatch (draining)", true),
-                    };
-                    vec![
-                        Effect::Pause { draining },
-                        Effect::Report(Fact::Refused {
-                            run: held.run,
-                            job,
-                            attempt: held.attempt,
-                            // Filled in by the socket, which knows the agent's id.
-                            agent: String::new(),
-                            why: why.into(),
-                        }),
-                    ]
-                })
-            }
-            FromAgent::JobStatus(status) => {
-                self.about(&status.job_id, "job.status", |link, job, held| {
-                    if status.state == JobState::Running {
-                        let first = link
-                            .held
-                            .get_mut(&job)
-                            .map(|held| std::mem::replace(&mut held.started, true));
-                        let fact = Fact::Started { run: held.run, job, attempt: held.attempt };
-                        return if first == Some(false) {
-                            vec![Effect::Report(fact)]
-                        } else {
-                            Vec::new()
-                        };
-                    }
-                    match outcome::finish(held.run, job, held.attempt, &status) {
-                        Some(end) => {
-                            link.withdraw(job);
-                            vec![Effect::End(Box::new(end))]
-                        }
-                        None => Vec::new(),
-                    }
-                })
-            }
-            FromAgent::StepStatus(status) => {
-                self.about(&status.job_id, "step.status", |_, job, held| {
-                    vec![Effect::Report(Fact::Step(Box::new(outcome::step(
-                        job,
-                        held.attempt,
-                        &status,
-                    ))))]
-                })
-            }
-            FromAgent::StepApprovalRequest(request) => {
-                self.about(&request.job_id.clone(), "step.approval-request", |_, job, held| {
-                    vec![Effect::Approval {
-                        run: held.run,
-                        job,
-                        attempt: held.attempt,
-                        request: Box::new(request),
-                    }]
-                })
-            }
-            FromAgent::LogChunk(chunk) => self.log(chunk),
-            FromAgent::JobHeartbeat(beat) => {
-                self.about(&beat.job_id, "job.heartbeat", |_, job, held| {
-                    vec![Effect::Report(Fact::Heartbeat {
-                        run: held.run,
-                        job,
-                        attempt: held.attempt,
-                    })]
-                })
-            }
-            FromAgent::Heartbeat(beat) => beat.timestamp.map(Effect::Clock).into_iter().collect(),
-            FromAgent::AgentStatus(status) => {
-                vec![Effect::Load { active: status.active_jobs, draining: status.draining }]
-            }
-            FromAgent::AgentLog(log) => log.lines.into_iter().map(Effect::Note).collect(),
-            // Signs of life and news for other parts; every frame counts as a sign of life already.
-            _ => Vec::new(),
-        }
-    }
-
-    fn log(&mut self, chunk: LogChunk) -> Vec<Effect> {
-        let Ok(job) = chunk.job_id.parse::<Uuid>() else { return Vec::new() };
-        if let Some(held) = self.held.get(&job) {
-            return vec![Effect::Log { job, attempt: held.attempt, chunk, late: false }];
-        }
-        match self.past.iter().rev().find(|(past, _)| *past == job) {
-            Some((_, attempt)) => vec![Effect::Log { job, attempt: *attempt, chunk, late: true }],
-            None => vec![Effect::Foreign { job, kind: "log.chunk" }],
-        }
-    }
-
-    fn about(
-        &mut self,
-        job: &str,
-        kind: &'static str,
-        then: impl FnOnce(&mut Link, Uuid, Held) -> Vec<Effect>,
-    ) -> Vec<Effect> {
-        let Ok(job) = job.parse::<Uuid>() else {
-            return vec![Effect::Note(format!("{kind} names a job that is no id"))];
-        };
-        match self.held.get(&job).copied() {
-            Some(held) => then(self, job, held),
-            // Old news about a job that was this connection's.
-            None if self.past.iter().any(|(past, _)| *past == job) => Vec::new(),
-            None => vec![Effect::Foreign { job, kind }],
-        }
-    }
-
-    fn remember(&mut self, job: Uuid, attempt: i32) {
+    fn remember(&mut self, job: Uuid, attempt: Option<i32>) {
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
         }

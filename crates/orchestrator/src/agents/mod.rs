@@ -2,9 +2,10 @@
 //!
 //! `socket` and `reader` are the edge (one task writes, one reads), `link` decides what a message means and owns no socket,
 //! `gates` says who may register, `enter` lets it in, `register` compares what it holds with the table, `outcome` turns
-//! reports into facts. `approvals` takes the questions of steps that
-//! wait for people. `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
+//! reports into facts and `acks` tells the agent what is durable. `approvals` takes the questions of steps that wait for
+//! people. `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
 
+mod acks;
 mod answers;
 mod approvals;
 mod connected;
@@ -19,6 +20,7 @@ mod registry;
 mod roster;
 mod socket;
 
+pub(crate) use acks::{Acks, Receipt};
 pub(crate) use registry::{Agents, Offer};
 pub(crate) use roster::Roster;
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::acks::{Acks, Receipt};
 use super::connected::{Connected, Order};
 use super::link::{Effect, Link};
 use crate::access::agent_token_verify;
@@ -42,6 +43,7 @@ pub(super) struct Reader {
     /// See [`Reader::number`].
     pub(super) number: Option<i64>,
     pub(super) link: Arc<Mutex<Link>>,
+    pub(super) acks: Arc<Acks>,
     pub(super) orders: mpsc::Sender<Order>,
     /// The writer has sent a close, or cannot write any more.
     pub(super) closing: CancellationToken,
@@ -107,6 +109,10 @@ impl Reader {
             if let ControlFlow::Break(close) = self.take(text.as_str()).await {
                 return self.hang_up(close).await;
             }
+            tokio::select! {
+                () = self.acks.room() => {}
+                () = self.closing.cancelled() => return,
+            }
         }
     }
 
@@ -142,26 +148,29 @@ impl Reader {
                 return Ok(Some(self.link().on_verified(identity)));
             }
             Effect::Register(register) => self.register(*register).await?,
-            Effect::Report(mut fact) => {
+            Effect::Report { mut fact, message } => {
                 if let Fact::Refused { agent, .. } = &mut fact {
                     agent.clone_from(&self.agent_id());
                 }
                 if let Fact::Step(step) = &fact {
                     self.app.metrics.step(&step.state);
                 }
-                self.app.facts.report(fact).await;
+                self.app.facts.report(fact, self.receipt(message)).await;
             }
-            Effect::Log { job, attempt, chunk, late } => {
+            Effect::Log { job, attempt, chunk, place } => {
                 self.app.metrics.log_chunk();
-                self.app.logs.append(&self.app, job, attempt, chunk, late).await;
+                let of = (job, attempt);
+                self.app.logs.append(&self.app, of, chunk, place, &self.acks).await;
             }
-            Effect::End(end) => {
+            Effect::End { end, message } => {
                 let rows = self.app.logs.seal(&self.app, end.job).await;
                 if !rows.is_empty() {
-                    self.app.facts.report(Fact::Logged(rows)).await;
+                    self.app.facts.report(Fact::Logged(rows), None).await;
                 }
-                self.app.facts.report(Fact::Ended(end)).await;
+                self.app.facts.report(Fact::Ended(end), self.receipt(message)).await;
             }
+            Effect::Done { message } => self.acks.fact(message),
+            Effect::LogsDone { job, seq } => self.acks.logs(job, seq),
             Effect::Load { active, draining } => {
                 if let Some(agent) = &self.agent {
                     agent.drains(draining);
@@ -185,14 +194,19 @@ impl Reader {
             Effect::Approval { run, job, attempt, request } => {
                 self.approval((run, job, attempt), &request).await?;
             }
-            Effect::Foreign { job, kind } => self.foreign(job, kind).await?,
+            Effect::Foreign { job, kind, message } => self.foreign(job, kind, message).await?,
             Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
         }
         Ok(None)
     }
 
     /// A job that this connection does not hold. One that was given to this agent before is only late.
-    async fn foreign(&mut self, job: Uuid, kind: &'static str) -> Result<(), Close> {
+    async fn foreign(
+        &mut self,
+        job: Uuid,
+        kind: &'static str,
+        message: String,
+    ) -> Result<(), Close> {
         let agent = self.agent_id();
         let known = match self.app.store.connection().await {
             Ok(mut conn) => job_now(&mut conn, &[job]).await,
@@ -201,9 +215,11 @@ impl Reader {
         match known {
             Ok(rows) if rows.iter().any(|row| row.agent_id.as_deref() == Some(agent.as_str())) => {
                 debug!(agent.id = %agent, job.id = %job, kind, "late message about a job ignored");
+                self.acks.fact(message);
             }
             Ok(_) => {
                 warn!(agent.id = %agent, job.id = %job, kind, "message about a job that is not the agent's ignored");
+                self.acks.fact(message);
                 if let Some(close) = self.link().on_foreign(Instant::now()) {
                     return Err(close);
                 }
@@ -233,7 +249,8 @@ impl Reader {
     }
 
     /// Ends a connection that has done nothing wrong. What the agent has sent so far still counts, so it is read
-    /// before the close: afterwards the library drops everything.
+    /// before the close: afterwards the library drops everything. It is also stored, and the agent told, so that it
+    /// need not send it again.
     async fn leave(&mut self, reason: &str) {
         let until = Instant::now() + CLOSE_WITHIN;
         while Instant::now() < until {
@@ -244,7 +261,17 @@ impl Reader {
                 return self.hang_up(close).await;
             }
         }
+        let jobs = self.link().known();
+        for job in jobs {
+            self.app.logs.settle(&self.app, job).await;
+        }
+        self.app.facts.flush().await;
         self.hang_up(Close::new(CloseCode::GoingAway, reason)).await;
+    }
+
+    /// Whom to tell that a fact is written.
+    fn receipt(&self, message: String) -> Option<Receipt> {
+        Some(Receipt { acks: Arc::clone(&self.acks), message })
     }
 
     /// A frame came.

@@ -42,6 +42,8 @@ pub(super) struct Reconciled {
     /// Jobs that the connection holds now.
     pub(super) held: HashMap<Uuid, Held>,
     pub(super) stop: Vec<Stop>,
+    /// Jobs that the agent names and that are no longer its own; with the attempt if it was the agent's to the end.
+    pub(super) past: Vec<(Uuid, Option<i32>)>,
 }
 
 /// Compares, and writes what follows, in one transaction.
@@ -100,6 +102,7 @@ async fn keep(
     let gone = |reason| Stop { run, job: id, reason, force: false };
     let Some((row, locked)) = rows.get(&id).and_then(|row| Some((row, runs.get(&row.run_id)?)))
     else {
+        done.past.push((id, None));
         done.stop.push(gone("the orchestrator does not know this job"));
         return Ok(());
     };
@@ -108,11 +111,16 @@ async fn keep(
     let adopted =
         if stopped && waits { None } else { job_adopt(conn, id, agent, app.number).await? };
     let Some(attempt) = adopted else {
+        let own = row.agent_id.as_deref() == Some(agent);
+        done.past.push((id, own.then_some(row.attempt)));
         done.stop.push(gone("the job ended or went to another agent"));
         return Ok(());
     };
     info!(job.id = %id, agent.id = agent, attempt, "job goes on with its agent");
-    done.held.insert(id, Held { run: row.run_id, attempt, started: row.state != "queued" });
+    done.held.insert(
+        id,
+        Held { run: row.run_id, attempt, started: row.state != "queued", unlogged: false },
+    );
     if let Some(stop) = &locked.stop {
         let force = stop == "force";
         let within = if force { KILL_WITHIN } else { STOP_WITHIN };

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt as _, StreamExt as _};
+use kici_protocol::agent::ToAgent;
 use kici_protocol::agent::limits::{MAX_MESSAGE, PING_INTERVAL};
 use kici_store::StoreError;
 use kici_store::lease::job_agent_lost;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::acks::Acks;
 use super::connected::{Connected, ORDERS, Order};
 use super::link::Link;
 use super::reader::{CLOSE_WITHIN, Reader};
@@ -62,7 +64,8 @@ async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
     let (sink, stream) = socket.split();
     let (orders, outgoing) = mpsc::channel(ORDERS);
     let closing = CancellationToken::new();
-    let writer = tokio::spawn(write(sink, outgoing, closing.clone()));
+    let acks = Arc::new(Acks::default());
+    let writer = tokio::spawn(write(sink, outgoing, Arc::clone(&acks), closing.clone()));
     let link = Arc::new(Mutex::new(Link::new(app.config.agents.auth, connection.to_string())));
     let mut reader = Reader {
         app: app.clone(),
@@ -70,6 +73,7 @@ async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
         from,
         number: None,
         link,
+        acks,
         orders,
         closing,
         stream,
@@ -91,10 +95,11 @@ async fn serve(app: App, socket: WebSocket, from: SocketAddr) {
     }
 }
 
-/// Writes orders and pings until a close, or until the agent does not take them.
+/// Writes orders, acknowledgements and pings until a close, or until the agent does not take them.
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
     mut orders: mpsc::Receiver<Order>,
+    acks: Arc<Acks>,
     closing: CancellationToken,
 ) {
     let mut pings = tokio::time::interval(PING_INTERVAL);
@@ -105,10 +110,21 @@ async fn write(
                 None => break,
                 Some(Order::Send(message)) => Message::Text(message.to_text().into()),
                 Some(Order::Close(close)) => {
+                    // What is durable by now need not come again.
+                    while let Some(ack) = acks.take() {
+                        let text = Message::Text(ToAgent::Ack(ack).to_text().into());
+                        if !matches!(timeout(SEND_WITHIN, sink.send(text)).await, Ok(Ok(()))) {
+                            break;
+                        }
+                    }
                     let frame = CloseFrame { code: close.code as u16, reason: close.reason.into() };
                     let _ = timeout(SEND_WITHIN, sink.send(Message::Close(Some(frame)))).await;
                     break;
                 }
+            },
+            () = acks.gathered() => match acks.take() {
+                Some(ack) => Message::Text(ToAgent::Ack(ack).to_text().into()),
+                None => continue,
             },
             _ = pings.tick() => Message::Ping(Vec::new().into()),
         };

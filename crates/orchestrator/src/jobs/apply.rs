@@ -1,6 +1,6 @@
 //! Writes one batch of facts in one transaction.
 //!
-//! The order of the statements keeps the order of each job's facts: acknowledged, started, steps, logs, ended. A
+//! The order of the statements keeps the order of each job's facts: logs, acknowledged, started, steps, ended. A
 //! job cannot report in another order on one socket, and repeats change nothing.
 
 use std::collections::{BTreeSet, HashMap};
@@ -52,14 +52,14 @@ pub(super) async fn apply(app: &App, batch: &[Fact]) -> Result<(), StoreError> {
     if !runs.is_empty() {
         run_lock(&mut tx, &runs).await?;
     }
+    let logs_lost = match sorted.logged.is_empty() {
+        true => Vec::new(),
+        false => log_chunk_insert(&mut tx, app.number, &sorted.logged).await?,
+    };
     let settled = write(app, &mut tx, &sorted).await?;
     Store::commit(tx).await?;
     announce(app, &settled);
-    for (job, attempt, object) in
-        sorted.logged.iter().map(|row| (row.job_id, row.attempt, row.object))
-    {
-        app.logs.indexed(job, attempt, object);
-    }
+    logs_indexed(app, &sorted.logged, &logs_lost).await;
     if settled.ready > 0 || !sorted.refused.is_empty() || !settled.jobs.is_empty() {
         app.dispatch.wake();
     }
@@ -93,10 +93,18 @@ async fn write(
         rows.sort_by(|a, b| (a.job_id, a.index, &a.name).cmp(&(b.job_id, b.index, &b.name)));
         step_upsert(conn, &rows).await?;
     }
-    if !sorted.logged.is_empty() {
-        log_chunk_insert(conn, &sorted.logged).await?;
-    }
     if ended.is_empty() { Ok(Settled::default()) } else { finish(conn, &ended, &[]).await }
+}
+
+async fn logs_indexed(app: &App, rows: &[LogChunkRow], lost: &[Uuid]) {
+    for of_job in rows.chunk_by(|a, b| a.job_id == b.job_id) {
+        let job = of_job[0].job_id;
+        if lost.contains(&job) {
+            app.logs.lost(job).await;
+        } else {
+            app.logs.indexed(job, of_job.iter().map(|row| row.object));
+        }
+    }
 }
 
 fn sort(batch: &[Fact]) -> Sorted<'_> {

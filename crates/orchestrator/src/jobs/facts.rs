@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use super::apply::apply;
 use super::{Ending, Finish};
+use crate::agents::Receipt;
 use crate::app::App;
+use crate::logging::Chain;
 
 /// One report about an attempt of a job.
 #[derive(Debug, Clone)]
@@ -42,9 +44,9 @@ pub(crate) struct Facts(mpsc::Sender<Item>);
 /// The receiving end.
 pub(crate) struct Work(mpsc::Receiver<Item>);
 
-/// A fact, or somebody who waits until all facts before it are written.
+/// A fact and whom to tell when it is written, or somebody who waits until all facts before it are.
 enum Item {
-    Fact(Fact),
+    Fact(Fact, Option<Receipt>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -64,8 +66,8 @@ impl Facts {
     }
 
     /// Hands over a fact; waits while too many are waiting.
-    pub(crate) async fn report(&self, fact: Fact) {
-        if self.0.send(Item::Fact(fact)).await.is_err() {
+    pub(crate) async fn report(&self, fact: Fact, receipt: Option<Receipt>) {
+        if self.0.send(Item::Fact(fact, receipt)).await.is_err() {
             // Only at the end of a stop: the agent still has it and reports again to the next orchestrator.
             warn!("a report came after the last batch was written");
         }
@@ -97,15 +99,19 @@ async fn run(app: App, mut facts: mpsc::Receiver<Item>) {
                 if facts.recv_many(&mut batch, BATCH).await == 0 { return }
             }
         }
-        let (mut facts_of_batch, mut flushed) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut reported = Reported::with_capacity(batch.len());
+        let mut flushed = Vec::new();
         for item in batch.drain(..) {
             match item {
-                Item::Fact(fact) => facts_of_batch.push(fact),
+                Item::Fact(fact, receipt) => {
+                    reported.facts.push(fact);
+                    reported.receipts.push(receipt);
+                }
                 Item::Flush(written) => flushed.push(written),
             }
         }
-        if !facts_of_batch.is_empty() {
-            write(&app, facts_of_batch).await;
+        if !reported.facts.is_empty() {
+            write(&app, reported).await;
         }
         for written in flushed {
             let _ = written.send(());
@@ -115,18 +121,22 @@ async fn run(app: App, mut facts: mpsc::Receiver<Item>) {
 
 /// Writes a batch, as often as it takes. A fact that cannot be written is found and set aside, so that it does not
 /// take the others with it.
-async fn write(app: &App, batch: Vec<Fact>) {
-    let Err(error) = persist(app, &batch).await else { return };
-    if batch.len() > 1 {
-        warn!(error = %crate::logging::Chain(&error), facts = batch.len(),
+async fn write(app: &App, batch: Reported) {
+    let Err(error) = persist(app, &batch.facts).await else { return batch.done() };
+    if error.is_transient() {
+        // Only at the end of a stop. An agent that keeps its facts tells the next orchestrator.
+        return warn!(error = %Chain(&error), facts = batch.facts.len(), "reports could not be written any more");
+    }
+    if batch.facts.len() > 1 {
+        warn!(error = %Chain(&error), facts = batch.facts.len(),
               "a batch of reports could not be written, writing them one by one");
-        for fact in batch {
-            Box::pin(write(app, vec![fact])).await;
+        for (fact, receipt) in batch.facts.into_iter().zip(batch.receipts) {
+            Box::pin(write(app, Reported { facts: vec![fact], receipts: vec![receipt] })).await;
         }
         return;
     }
-    error!(error = %crate::logging::Chain(&error), fact = ?batch.first().map(name), "a report could not be written");
-    if let Some(Fact::Ended(end)) = batch.into_iter().next() {
+    error!(error = %Chain(&error), fact = ?batch.facts.first().map(name), "a report could not be written");
+    if let Some(Fact::Ended(end)) = batch.facts.into_iter().next() {
         // The job must not stay open because its result is odd.
         let message = format!("the result of the job could not be recorded: {error}");
         let instead = Finish {
@@ -137,8 +147,26 @@ async fn write(app: &App, batch: Vec<Fact>) {
             ..*end
         };
         if let Err(error) = persist(app, &[Fact::Ended(Box::new(instead))]).await {
-            error!(error = %crate::logging::Chain(&error), "a failed job could not be ended");
+            error!(error = %Chain(&error), "a failed job could not be ended");
         }
+    }
+    // It would not be written the next time either.
+    batch.receipts.into_iter().flatten().for_each(Receipt::done);
+}
+
+/// Facts of one transaction, with whom to tell about each.
+struct Reported {
+    facts: Vec<Fact>,
+    receipts: Vec<Option<Receipt>>,
+}
+
+impl Reported {
+    fn with_capacity(capacity: usize) -> Reported {
+        Reported { facts: Vec::with_capacity(capacity), receipts: Vec::with_capacity(capacity) }
+    }
+
+    fn done(self) {
+        self.receipts.into_iter().flatten().for_each(Receipt::done);
     }
 }
 
@@ -148,7 +176,7 @@ async fn persist(app: &App, batch: &[Fact]) -> Result<(), StoreError> {
     loop {
         match apply(app, batch).await {
             Err(error) if error.is_transient() && !app.stop.is_cancelled() => {
-                warn!(error = %crate::logging::Chain(&error), facts = batch.len(), "reports wait for the database");
+                warn!(error = %Chain(&error), facts = batch.len(), "reports wait for the database");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

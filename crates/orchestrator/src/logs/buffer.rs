@@ -8,11 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kici_store::log_chunk::LogChunkRow;
+use kici_store::log_chunk::{LogChunkRow, LogExtent};
 use uuid::Uuid;
 
 /// Bytes in all buffers of the process.
-pub(super) static TOTAL: AtomicUsize = AtomicUsize::new(0);
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes in all buffers of the process.
+pub(super) fn total() -> usize {
+    TOTAL.load(Ordering::Relaxed)
+}
 
 /// Messages that are recognised when they come again.
 const REMEMBERED: usize = 512;
@@ -32,6 +37,18 @@ pub(super) struct Sealed {
     pub(super) object: i32,
     pub(super) rows: Vec<LogChunkRow>,
     pub(super) bytes: Bytes,
+    /// The messages up to this number are in it or in one before it.
+    pub(super) seq: u64,
+    /// Its rows are on their way into the index with the job's end.
+    queued: bool,
+}
+
+/// What a message was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Push {
+    New,
+    /// It came before.
+    Known,
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +63,11 @@ struct Step {
 pub(super) struct JobBuffer {
     attempt: Option<i32>,
     steps: BTreeMap<i32, Step>,
+    /// Stored or being stored, but not indexed.
     sealed: Vec<Sealed>,
     next_object: i32,
+    /// The last numbered message that came.
+    seq: u64,
     pending_bytes: usize,
     since: Option<Instant>,
     seen: HashSet<String>,
@@ -68,21 +88,50 @@ impl JobBuffer {
     }
 
     /// The same for an attempt that has lines in storage.
-    pub(super) fn resume(&mut self, attempt: i32, steps: Vec<(i32, i64)>, next_object: i32) {
+    pub(super) fn resume(&mut self, attempt: i32, stored: LogExtent) {
         *self = JobBuffer::default();
         self.attempt = Some(attempt);
-        self.next_object = next_object;
-        self.steps = steps
+        self.next_object = stored.next_object;
+        self.seq = u64::try_from(stored.seq).unwrap_or(0);
+        self.steps = stored
+            .steps
             .into_iter()
             .map(|(step, next_line)| (step, Step { next_line, ..Step::default() }))
             .collect();
     }
 
-    /// Adds the lines of a message. An id that came before adds nothing; an empty id is always new.
-    pub(super) fn push(&mut self, step: i32, timestamp: i64, message: &str, lines: &[String]) {
-        if !message.is_empty() && !self.is_new(message) {
-            return;
+    /// Adds the lines of a message, unless it came before. A number that leaves some out says that they are
+    /// missing.
+    pub(super) fn push(
+        &mut self,
+        step: i32,
+        timestamp: i64,
+        message: &str,
+        seq: Option<u64>,
+        lines: &[String],
+    ) -> Push {
+        match seq {
+            Some(seq) if seq <= self.seq => return Push::Known,
+            Some(seq) => {
+                let missing = seq - self.seq - 1;
+                if missing > 0 {
+                    self.add(
+                        step,
+                        timestamp,
+                        &[format!("[{missing} log messages are missing here]")],
+                    );
+                }
+                self.seq = seq;
+            }
+            None if !self.is_new(message) => return Push::Known,
+            None => {}
         }
+        self.add(step, timestamp, lines);
+        Push::New
+    }
+
+    /// Adds lines.
+    pub(super) fn add(&mut self, step: i32, timestamp: i64, lines: &[String]) {
         let stamp = timestamp.to_string();
         let buffer = self.steps.entry(step).or_default();
         let before = buffer.pending.len();
@@ -104,6 +153,11 @@ impl JobBuffer {
         }
     }
 
+    /// The last numbered message that came.
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// Bytes that are not in an object.
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending_bytes
@@ -115,7 +169,7 @@ impl JobBuffer {
     }
 
     /// Puts the pending lines into an object.
-    pub(super) fn seal(&mut self, job: Uuid) -> Option<Sealed> {
+    pub(super) fn seal(&mut self, job: Uuid, writer: i32) -> Option<Sealed> {
         let attempt = self.attempt?;
         if self.pending_bytes == 0 {
             return None;
@@ -133,6 +187,8 @@ impl JobBuffer {
                 object: self.next_object,
                 start_byte: number(bytes.len()),
                 bytes: number(buffer.pending.len()),
+                seq: i64::try_from(self.seq).unwrap_or(i64::MAX),
+                writer,
             });
             bytes.append(&mut buffer.pending);
             // An allocation as large as the largest burst would stay with every quiet job.
@@ -143,7 +199,14 @@ impl JobBuffer {
         TOTAL.fetch_sub(self.pending_bytes, Ordering::Relaxed);
         self.pending_bytes = 0;
         self.since = None;
-        let sealed = Sealed { attempt, object: self.next_object, rows, bytes: bytes.into() };
+        let sealed = Sealed {
+            attempt,
+            object: self.next_object,
+            rows,
+            bytes: bytes.into(),
+            seq: self.seq,
+            queued: false,
+        };
         self.next_object += 1;
         self.sealed.push(sealed.clone());
         Some(sealed)
@@ -166,16 +229,27 @@ impl JobBuffer {
         self.since = Some(Instant::now());
     }
 
-    /// The object is stored but not indexed: it is sealed again with the next lines.
-    pub(super) fn unindexed(&mut self, sealed: Sealed) {
-        self.unsealed(sealed);
+    /// Index rows of stored objects that nobody records yet. The same rows each time, as they may be there already.
+    pub(super) fn unindexed(&self) -> Vec<LogChunkRow> {
+        let open = self.sealed.iter().filter(|sealed| !sealed.queued);
+        open.flat_map(|sealed| sealed.rows.iter().cloned()).collect()
     }
 
-    /// The object's rows are recorded.
-    pub(super) fn indexed(&mut self, attempt: i32, object: i32) {
-        if self.attempt == Some(attempt) {
-            self.sealed.retain(|known| known.object != object);
-        }
+    /// The same, and they are recorded with the job's end from now on.
+    pub(super) fn queue_unindexed(&mut self) -> Vec<LogChunkRow> {
+        let rows = self.unindexed();
+        self.sealed.iter_mut().for_each(|sealed| sealed.queued = true);
+        rows
+    }
+
+    /// Whether objects wait to be indexed.
+    pub(super) fn has_unindexed(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+
+    /// Lets go of the objects that are indexed.
+    pub(super) fn keep(&mut self, is_open: impl Fn(i32) -> bool) {
+        self.sealed.retain(|sealed| is_open(sealed.object));
     }
 
     /// The lines of a step that are in memory, in order.
@@ -243,41 +317,72 @@ mod tests {
     fn lines_are_numbered_for_each_step_and_repeats_are_dropped() {
         let mut buffer = JobBuffer::default();
         buffer.begin(1);
-        buffer.push(0, 7, "m1", &["a".into(), "b\nc".into()]);
-        buffer.push(0, 7, "m1", &["a".into(), "b\nc".into()]);
-        buffer.push(1, 8, "m2", &["x".into()]);
-        let sealed = buffer.seal(Uuid::nil()).unwrap();
+        let m1 = ["a".into(), "b\nc".into()];
+        assert_eq!(buffer.push(0, 7, "m1", None, &m1), Push::New);
+        assert_eq!(buffer.push(0, 7, "m1", None, &m1), Push::Known);
+        buffer.push(1, 8, "m2", None, &["x".into()]);
+        let sealed = buffer.seal(Uuid::nil(), 1).unwrap();
         assert_eq!(
             sealed.rows.iter().map(|r| (r.step, r.first_line, r.lines)).collect::<Vec<_>>(),
             [(0, 0, 3), (1, 0, 1)]
         );
         assert_eq!(&sealed.bytes[..], b"7\ta\n7\tb\n7\tc\n8\tx\n");
-        buffer.push(0, 9, "m3", &["d".into()]);
+        buffer.push(0, 9, "m3", None, &["d".into()]);
         assert_eq!(lines(&buffer, 0), [(0, "7\ta\n7\tb\n7\tc\n".into()), (3, "9\td\n".into())]);
-        buffer.indexed(1, sealed.object);
+        buffer.keep(|object| object != sealed.object);
         assert_eq!(lines(&buffer, 0), [(3, "9\td\n".into())]);
-        assert!(buffer.seal(Uuid::nil()).is_some() && buffer.seal(Uuid::nil()).is_none());
+        assert!(buffer.seal(Uuid::nil(), 1).is_some() && buffer.seal(Uuid::nil(), 1).is_none());
     }
 
     #[test]
     fn an_object_that_was_not_stored_waits_again_in_its_place() {
         let mut buffer = JobBuffer::default();
         buffer.begin(1);
-        buffer.push(0, 1, "a", &["first".into()]);
-        let sealed = buffer.seal(Uuid::nil()).unwrap();
-        buffer.push(0, 2, "b", &["second".into()]);
+        buffer.push(0, 1, "a", None, &["first".into()]);
+        let sealed = buffer.seal(Uuid::nil(), 1).unwrap();
+        buffer.push(0, 2, "b", None, &["second".into()]);
         buffer.unsealed(sealed);
         assert_eq!(lines(&buffer, 0), [(0, "1\tfirst\n2\tsecond\n".into())]);
-        let again = buffer.seal(Uuid::nil()).unwrap();
+        let again = buffer.seal(Uuid::nil(), 1).unwrap();
         assert_eq!((again.rows[0].first_line, again.rows[0].lines), (0, 2));
     }
 
     #[test]
     fn a_resumed_attempt_goes_on_counting() {
         let mut buffer = JobBuffer::default();
-        buffer.resume(1, vec![(0, 40)], 3);
-        buffer.push(0, 1, "a", &["x".into()]);
-        let sealed = buffer.seal(Uuid::nil()).unwrap();
-        assert_eq!((sealed.object, sealed.rows[0].first_line), (3, 40));
+        let stored = LogExtent { steps: vec![(0, 40)], next_object: 3, seq: 9, taken_over: true };
+        buffer.resume(1, stored);
+        assert_eq!(buffer.push(0, 1, "a", Some(9), &["stored".into()]), Push::Known);
+        buffer.push(0, 1, "b", Some(10), &["x".into()]);
+        let sealed = buffer.seal(Uuid::nil(), 7).unwrap();
+        let row = &sealed.rows[0];
+        assert_eq!((sealed.object, row.first_line, row.seq, row.writer), (3, 40, 10, 7));
+    }
+
+    #[test]
+    fn a_number_that_leaves_some_out_leaves_a_mark() {
+        let mut buffer = JobBuffer::default();
+        buffer.begin(1);
+        buffer.push(0, 1, "a", Some(1), &["first".into()]);
+        buffer.push(0, 2, "b", Some(4), &["fourth".into()]);
+        let wanted = "1\tfirst\n2\t[2 log messages are missing here]\n2\tfourth\n";
+        assert_eq!(lines(&buffer, 0), [(0, wanted.into())]);
+        assert_eq!(buffer.push(0, 3, "c", Some(3), &["third, late".into()]), Push::Known);
+    }
+
+    #[test]
+    fn rows_that_were_not_indexed_are_offered_again_as_they_were() {
+        let mut buffer = JobBuffer::default();
+        buffer.begin(1);
+        buffer.push(0, 1, "a", None, &["x".into()]);
+        buffer.seal(Uuid::nil(), 1).unwrap();
+        let first = buffer.unindexed();
+        buffer.push(0, 1, "b", None, &["y".into()]);
+        buffer.seal(Uuid::nil(), 1).unwrap();
+        let both = buffer.queue_unindexed();
+        assert_eq!((both.len(), &both[0]), (2, &first[0]));
+        assert!(buffer.unindexed().is_empty() && buffer.has_unindexed());
+        buffer.keep(|_| false);
+        assert!(!buffer.has_unindexed());
     }
 }

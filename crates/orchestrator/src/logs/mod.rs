@@ -1,43 +1,38 @@
 //! Logs of jobs: gathered in memory, sealed into objects, read from both.
 //!
-//! `buffer` holds the lines of one job until they are stored, `storage` keeps objects, `read` puts stored lines and
-//! those in memory together. Lines never go into rows: a row only says in which object they lie.
+//! `buffer` holds the lines of one job until they are stored, `marks` knows which messages an agent may forget,
+//! `sealing` stores and indexes, `storage` keeps objects, `read` puts stored lines and those in memory together. Lines
+//! never go into rows: a row only says in which object they lie.
 
 mod buffer;
+mod marks;
 mod read;
+mod sealing;
 mod storage;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use kici_protocol::agent::LogChunk;
-use kici_store::log_chunk::{LogChunkRow, log_chunk_extent, log_chunk_insert};
+use kici_store::log_chunk::{LogExtent, log_chunk_take_over};
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::warn;
 use uuid::Uuid;
 
+use crate::agents::Acks;
 use crate::app::App;
 use crate::config::Config;
 use crate::logging::Chain;
-use buffer::{JobBuffer, Sealed};
+use buffer::{JobBuffer, Push};
+use marks::Marks;
 use storage::Storage;
 
 pub(crate) use read::{LogLine, read};
+pub(crate) use sealing::spawn;
 
-/// A job's lines are stored when there are this many bytes of them …
-const SEAL_BYTES: usize = 1024 * 1024;
-
-/// … or when the oldest has waited this long.
-const SEAL_AFTER: Duration = Duration::from_secs(3);
-
-/// Above this much in all buffers together every job is stored at once.
-const BUFFERED: usize = 64 * 1024 * 1024;
-
-/// A log that nobody writes leaves the memory after this time. What it sealed has long been indexed by then.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
-
-/// Said where lines may be missing: the orchestrator that had them in memory is gone.
+/// Said where lines may be missing: the orchestrator that had them in memory is gone, and the agent does not send
+/// them again.
 const GAP: &str = "[log lines may be missing here: the orchestrator was restarted]";
 
 /// All logs.
@@ -49,9 +44,22 @@ pub(crate) struct Logs {
 /// The log of one job that is being written.
 struct Job {
     buffer: tokio::sync::Mutex<JobBuffer>,
+    marks: Mutex<Marks>,
+    /// The connection that learns what is durable.
+    acks: Mutex<Option<Arc<Acks>>>,
     /// Wakes followers.
     changed: Notify,
     touched: Mutex<Instant>,
+}
+
+/// How a message of a log relates to what is known of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The first one after a dispatch: nothing is stored.
+    First,
+    Next,
+    /// After the end of the attempt.
+    Late,
 }
 
 impl Logs {
@@ -63,58 +71,64 @@ impl Logs {
     pub(crate) async fn append(
         &self,
         app: &App,
-        job: Uuid,
-        attempt: i32,
+        (job, attempt): (Uuid, i32),
         chunk: LogChunk,
-        late: bool,
+        place: Place,
+        acks: &Arc<Acks>,
     ) {
         let entry = self.job(job);
         let mut buffer = entry.buffer.lock().await;
-        // A new attempt that came the usual way has nothing stored; a late or adopted one may.
-        if late && buffer.attempt() != Some(attempt) {
-            resume(app, job, attempt, &mut buffer).await;
+        if buffer.attempt() != Some(attempt) {
+            match place {
+                Place::First => entry.begin(&mut buffer, attempt),
+                // A log that was silent for long has left the memory.
+                Place::Next | Place::Late => {
+                    let stored = extent(app, job, attempt).await;
+                    entry.resume(&mut buffer, attempt, stored);
+                }
+            }
         }
-        buffer.begin(attempt);
+        entry.hears(acks);
         let step = i32::try_from(chunk.step_index).unwrap_or(i32::MAX);
-        buffer.push(step, chunk.timestamp, &chunk.message_id, &chunk.lines);
+        let (id, seq) = (&chunk.message_id, chunk.seq);
+        let pushed = buffer.push(step, chunk.timestamp, id, seq, &chunk.lines);
         *entry.touched.lock().expect("nothing panics while it is held") = Instant::now();
+        if pushed == Push::Known {
+            return entry.tell(job);
+        }
         entry.changed.notify_waiters();
-        if late || buffer.pending_bytes() >= SEAL_BYTES || self.buffered() >= BUFFERED {
-            self.store(app, job, &mut buffer).await;
-        }
-    }
-
-    /// Stores what a job has in memory and answers the index rows, which the caller records together with the
-    /// job's end.
-    pub(crate) async fn seal(&self, app: &App, job: Uuid) -> Vec<LogChunkRow> {
-        let Some(entry) = self.known(job) else { return Vec::new() };
-        let mut buffer = entry.buffer.lock().await;
-        match self.upload(app, job, &mut buffer).await {
-            Some(sealed) => sealed.rows,
-            None => Vec::new(),
-        }
-    }
-
-    /// The index rows of an object are recorded: its lines can leave the memory.
-    pub(crate) fn indexed(&self, job: Uuid, attempt: i32, object: i32) {
-        let Some(entry) = self.known(job) else { return };
-        // The caller writes batches and must not wait; a buffer in use drops the object with its next store.
-        if let Ok(mut buffer) = entry.buffer.try_lock() {
-            buffer.indexed(attempt, object);
+        if buffer.pending_bytes() == 0 {
+            entry.marks().empty(buffer.seq());
+            entry.tell(job);
+        } else if place == Place::Late || self.is_full(&buffer) {
+            self.store(app, job, &entry, &mut buffer).await;
         }
     }
 
     /// A job goes on with its agent. When it was logged by another process before, its numbering goes on from
-    /// storage, and the possible gap is marked.
-    pub(crate) async fn adopted(&self, app: &App, job: Uuid, attempt: i32) {
+    /// storage. The possible gap is marked, unless the agent `keeps` what it is not told to be stored.
+    pub(crate) async fn adopted(
+        &self,
+        app: &App,
+        (job, attempt): (Uuid, i32),
+        acks: &Arc<Acks>,
+        keeps: bool,
+    ) {
         let entry = self.job(job);
         let mut buffer = entry.buffer.lock().await;
-        if buffer.attempt() == Some(attempt) {
+        entry.hears(acks);
+        // The agent may have been elsewhere meanwhile, so that what is here is no longer all.
+        let here = buffer.attempt() == Some(attempt);
+        let stored = extent(app, job, attempt).await;
+        if here && stored.as_ref().is_none_or(|stored| !stored.taken_over) {
             return;
         }
-        resume(app, job, attempt, &mut buffer).await;
-        let now = jiff::Timestamp::now().as_millisecond();
-        buffer.push(-1, now, "", &[GAP.to_owned()]);
+        entry.resume(&mut buffer, attempt, stored);
+        if keeps {
+            entry.tell(job);
+        } else {
+            buffer.add(-1, jiff::Timestamp::now().as_millisecond(), &[GAP.to_owned()]);
+        }
     }
 
     /// Wakes followers of a job that ended.
@@ -135,41 +149,13 @@ impl Logs {
         }
     }
 
-    /// Stores and indexes what a job has in memory.
-    async fn store(&self, app: &App, job: Uuid, buffer: &mut JobBuffer) {
-        let Some(sealed) = self.upload(app, job, buffer).await else { return };
-        let written = async {
-            let mut conn = app.store.connection().await?;
-            log_chunk_insert(&mut conn, &sealed.rows).await
-        };
-        match written.await {
-            Ok(()) => buffer.indexed(sealed.attempt, sealed.object),
-            // The lines stay readable here, and the next try writes the same rows again.
-            Err(error) => {
-                warn!(job.id = %job, error = %Chain(&error), "could not index log lines, trying again");
-                buffer.unindexed(sealed);
-            }
-        }
-    }
-
-    async fn upload(&self, app: &App, job: Uuid, buffer: &mut JobBuffer) -> Option<Sealed> {
-        let sealed = buffer.seal(job)?;
-        if let Err(error) =
-            self.storage.put(job, sealed.attempt, sealed.object, sealed.bytes.clone()).await
-        {
-            error!(job.id = %job, error = %format!("{error:#}"), "could not store log lines, keeping them in memory");
-            buffer.unsealed(sealed);
-            return None;
-        }
-        app.metrics.log_stored(sealed.bytes.len() as u64);
-        Some(sealed)
-    }
-
     fn job(&self, job: Uuid) -> Arc<Job> {
         let mut jobs = self.jobs.lock().expect("nothing panics while it is held");
         Arc::clone(jobs.entry(job).or_insert_with(|| {
             Arc::new(Job {
                 buffer: tokio::sync::Mutex::new(JobBuffer::default()),
+                marks: Mutex::default(),
+                acks: Mutex::default(),
                 changed: Notify::new(),
                 touched: Mutex::new(Instant::now()),
             })
@@ -184,57 +170,55 @@ impl Logs {
         let jobs = self.jobs.lock().expect("nothing panics while it is held");
         jobs.iter().map(|(id, job)| (*id, Arc::clone(job))).collect()
     }
+}
 
-    fn buffered(&self) -> usize {
-        buffer::TOTAL.load(std::sync::atomic::Ordering::Relaxed)
+impl Job {
+    fn begin(&self, buffer: &mut JobBuffer, attempt: i32) {
+        buffer.begin(attempt);
+        *self.marks() = Marks::default();
+    }
+
+    fn resume(&self, buffer: &mut JobBuffer, attempt: i32, stored: Option<LogExtent>) {
+        let Some(stored) = stored else { return self.begin(buffer, attempt) };
+        *self.marks() = Marks::from(u64::try_from(stored.seq).unwrap_or(0));
+        buffer.resume(attempt, stored);
+    }
+
+    /// This connection learns from now on what is durable.
+    fn hears(&self, acks: &Arc<Acks>) {
+        let mut hears = self.acks.lock().expect("nothing panics while it is held");
+        if !hears.as_ref().is_some_and(|known| Arc::ptr_eq(known, acks)) {
+            *hears = Some(Arc::clone(acks));
+        }
+    }
+
+    /// Tells the agent what it may forget.
+    fn tell(&self, job: Uuid) {
+        let durable = self.marks().durable();
+        if durable > 0
+            && let Some(acks) = &*self.acks.lock().expect("nothing panics while it is held")
+        {
+            acks.logs(job, durable);
+        }
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().expect("nothing panics while it is held")
     }
 }
 
-/// Goes on with the numbering of an attempt that has lines in storage.
-async fn resume(app: &App, job: Uuid, attempt: i32, buffer: &mut JobBuffer) {
+/// Makes this process the one that writes the log of an attempt, and reads how far it goes. A job is not kept from
+/// running by a log that cannot be read.
+async fn extent(app: &App, job: Uuid, attempt: i32) -> Option<LogExtent> {
     let extent = async {
         let mut conn = app.store.connection().await?;
-        log_chunk_extent(&mut conn, job, attempt).await
+        log_chunk_take_over(&mut conn, job, attempt, app.number).await
     };
     match extent.await {
-        Ok((steps, object)) => buffer.resume(attempt, steps, object),
+        Ok(stored) => Some(stored),
         Err(error) => {
             warn!(job.id = %job, error = %Chain(&error), "could not read how far a log goes");
-            buffer.begin(attempt);
-        }
-    }
-}
-
-/// Stores what waits too long, and forgets logs that nobody writes any more.
-pub(crate) fn spawn(app: &App) {
-    app.spawn(keep_storing(app.clone()));
-}
-
-async fn keep_storing(app: App) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let stopping = tokio::select! {
-            _ = tick.tick() => false,
-            () = app.agents.all_gone(&app.stop) => true,
-        };
-        for (id, job) in app.logs.all() {
-            let mut buffer = job.buffer.lock().await;
-            if buffer.pending_bytes() > 0 && (stopping || buffer.waits_for() >= SEAL_AFTER) {
-                app.logs.store(&app, id, &mut buffer).await;
-            }
-            let idle = job.touched.lock().expect("nothing panics while it is held").elapsed();
-            if buffer.pending_bytes() == 0 && idle > FORGET_AFTER {
-                drop(buffer);
-                let mut jobs = app.logs.jobs.lock().expect("nothing panics while it is held");
-                // Two references: the map's and this one. More means that somebody writes or follows.
-                if Arc::strong_count(&job) == 2 {
-                    jobs.remove(&id);
-                }
-            }
-        }
-        if stopping {
-            return;
+            None
         }
     }
 }

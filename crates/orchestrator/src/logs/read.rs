@@ -5,6 +5,7 @@ use kici_store::log_chunk::{LogChunkRow, log_chunk_extent, log_chunk_read};
 use uuid::Uuid;
 
 use super::buffer::Extent;
+use super::storage::Object;
 use crate::app::App;
 
 /// Index rows of one look.
@@ -82,11 +83,12 @@ async fn stored(
         let (rows, total) = {
             let mut conn = app.store.connection().await?;
             let rows = log_chunk_read(&mut conn, job, attempt, step, page.next, ROWS).await?;
-            let (steps, _) = log_chunk_extent(&mut conn, job, attempt).await?;
+            let steps = log_chunk_extent(&mut conn, job, attempt).await?.steps;
             (rows, steps.into_iter().find(|(of, _)| *of == step).map_or(0, |(_, next)| next))
         };
         let more = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-        for LogChunkRow { first_line, object, start_byte, bytes, .. } in rows {
+        for LogChunkRow { first_line, object, writer, start_byte, bytes, .. } in rows {
+            let object = Object { number: object, writer };
             let start = u64::try_from(start_byte).unwrap_or(0);
             let end = start + u64::try_from(bytes).unwrap_or(0);
             let bytes = app.logs.storage.get(job, attempt, object, start..end).await?;

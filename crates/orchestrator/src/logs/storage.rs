@@ -12,6 +12,13 @@ use uuid::Uuid;
 
 use crate::config::Config;
 
+/// The name of an object within an attempt. Each writer has names of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Object {
+    pub(super) number: i32,
+    pub(super) writer: i32,
+}
+
 /// Objects of logs.
 pub(super) struct Storage(Arc<dyn ObjectStore>);
 
@@ -33,7 +40,7 @@ impl Storage {
         &self,
         job: Uuid,
         attempt: i32,
-        object: i32,
+        object: Object,
         bytes: Bytes,
     ) -> anyhow::Result<()> {
         let path = path(job, attempt, object);
@@ -45,7 +52,7 @@ impl Storage {
         &self,
         job: Uuid,
         attempt: i32,
-        object: i32,
+        object: Object,
         range: std::ops::Range<u64>,
     ) -> Result<Bytes, object_store::Error> {
         self.0.get_range(&path(job, attempt, object), range).await
@@ -53,7 +60,8 @@ impl Storage {
 }
 
 /// Jobs are spread over folders by the random end of their ids.
-fn path(job: Uuid, attempt: i32, object: i32) -> Path {
+fn path(job: Uuid, attempt: i32, Object { number, writer }: Object) -> Path {
     let id = job.simple().to_string();
-    Path::from(format!("logs/{}/{job}/{attempt}/{object:06}.log", &id[30..]))
+    let name = if writer == 0 { format!("{number:06}") } else { format!("{number:06}-{writer}") };
+    Path::from(format!("logs/{}/{job}/{attempt}/{name}.log", &id[30..]))
 }

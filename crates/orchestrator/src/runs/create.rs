@@ -18,8 +18,6 @@ pub(crate) struct NewRun {
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) needs: Vec<NeedRow>,
     pub(crate) holds: Vec<HoldRow>,
-    /// Jobs that have the result of another: (job, that other).
-    pub(crate) reused: Vec<(Uuid, Uuid)>,
     pub(crate) definition: Option<Content>,
     pub(crate) selectors: Vec<Content>,
 }

@@ -3,7 +3,7 @@
 //! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `expand` says what one job
 //! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event;
 //! `hold` keeps it, or some of its jobs, until somebody approves; `create` writes them. Every run comes this way,
-//! whatever caused it. `cancel` stops one, `rerun` repeats one (`repeat` plans a part of it).
+//! whatever caused it. `cancel` stops one.
 
 mod cancel;
 mod content;
@@ -12,8 +12,6 @@ mod expand;
 mod hold;
 mod inline;
 mod plan;
-mod repeat;
-mod rerun;
 mod stamp;
 
 pub(crate) use cancel::{CancelError, KILL_WITHIN, STOP_WITHIN, cancel};
@@ -21,6 +19,4 @@ pub(crate) use content::{SelectorBody, content};
 pub(crate) use create::{NewRun, StoredContents, create};
 pub(crate) use hold::{limit, wait_reason};
 pub(crate) use plan::WorkflowPlan;
-pub(crate) use repeat::Scope;
-pub(crate) use rerun::{RerunError, Wanted, rerun};
 pub(crate) use stamp::{Cause, stamp, unresolved};

@@ -61,13 +61,7 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
             });
         }
         environment = environment.or_else(|| resolved.environment.clone());
-        let mut row = row(plan, at, run, ids[at], job, resolved, state);
-        if state.state == JobState::Pending {
-            let open =
-                job.needs.iter().filter(|(upstream, _)| !settled[*upstream].state.is_final());
-            row.open_needs = i32::try_from(open.count()).expect("a lock file has a limit on jobs");
-        }
-        jobs.push(row);
+        jobs.push(row(plan, at, run, ids[at], job, resolved, state));
     }
     let holds = hold(
         run.0,
@@ -75,11 +69,6 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         &mut jobs,
         plan.jobs.iter().map(|job| job.approval.as_ref()),
     );
-    let reused = plan.jobs.iter().zip(&ids).filter_map(|(job, id)| {
-        let from = job.given.as_ref()?.from?;
-        Some((*id, from))
-    });
-    let reused = reused.collect();
     let derived = derive_run(
         plan.jobs.iter().zip(&settled).map(|(job, settled)| (job.name.as_str(), settled.state)),
         false,
@@ -111,7 +100,6 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         jobs,
         needs,
         holds,
-        reused,
         definition: Some(plan.definition.clone()),
         selectors: plan.selectors.clone(),
     }
@@ -144,7 +132,6 @@ fn failed(workflow: &str, cause: &Cause<'_>, category: InitCategory, message: &s
         jobs: Vec::new(),
         needs: Vec::new(),
         holds: Vec::new(),
-        reused: Vec::new(),
         definition: None,
         selectors: Vec::new(),
     }
@@ -230,10 +217,6 @@ fn settle(plan: &WorkflowPlan, resolved: &[Resolved]) -> Vec<First> {
         .zip(&plan.jobs)
         .map(|(resolved, job)| match &resolved.fails {
             Some(reason) => First { state: JobState::Failed, reason: Some(reason.clone()) },
-            None if job.given.is_some() => {
-                let given = job.given.clone().expect("just looked at");
-                First { state: given.state, reason: given.reason }
-            }
             None if job.needs.is_empty() => First { state: JobState::Queued, reason: None },
             None => First { state: JobState::Pending, reason: None },
         })

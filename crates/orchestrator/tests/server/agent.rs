@@ -16,6 +16,8 @@ use crate::env::LIMIT;
 pub(crate) struct FakeAgent {
     pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub(crate) id: String,
+    /// What the orchestrator has said to be stored: message ids, and `<job> <seq>` of logs.
+    pub(crate) acked: Vec<String>,
 }
 
 /// A dispatch that came.
@@ -37,7 +39,7 @@ impl FakeAgent {
     /// Connects without saying anything.
     pub(crate) async fn connect(port: u16, id: &str) -> FakeAgent {
         let (socket, _) = connect_async(format!("ws://127.0.0.1:{port}/ws")).await.unwrap();
-        FakeAgent { socket, id: id.to_owned() }
+        FakeAgent { socket, id: id.to_owned(), acked: Vec::new() }
     }
 
     /// Connects and registers with nothing in flight.
@@ -59,14 +61,29 @@ impl FakeAgent {
         agent
     }
 
+    /// The same as [`FakeAgent::back`] for an agent that keeps what is not acknowledged.
+    pub(crate) async fn keeper(port: u16, id: &str, holding: &[&Dispatched]) -> FakeAgent {
+        let mut agent = FakeAgent::connect(port, id).await;
+        agent.register_with(&["linux"], holding, json!({"features": ["ack"]})).await;
+        let ack = agent.next().await;
+        assert_eq!(ack["type"], "register.ack", "{ack}");
+        assert!(ack["features"].as_array().unwrap().contains(&json!("ack")));
+        agent
+    }
+
     pub(crate) async fn register(&mut self, labels: &[&str], holding: &[&Dispatched]) {
+        self.register_with(labels, holding, json!({})).await;
+    }
+
+    async fn register_with(&mut self, labels: &[&str], holding: &[&Dispatched], more: Value) {
         let holding: Vec<Value> =
             holding.iter().map(|job| json!({"jobId": job.job, "runId": job.run})).collect();
-        self.say(json!({
+        let mut message = json!({
             "type": "agent.register", "messageId": format!("register-{}", self.id), "agentId": self.id,
             "labels": labels, "inFlightJobs": holding, "version": "test",
-        }))
-        .await;
+        });
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.say(message).await;
     }
 
     pub(crate) async fn say(&mut self, message: Value) {
@@ -84,12 +101,47 @@ impl FakeAgent {
             let frame =
                 timeout(LIMIT, self.socket.next()).await.expect("the orchestrator says something");
             match frame {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] != "ack" {
+                        return Ok(message);
+                    }
+                    self.note(&message);
+                }
                 Some(Ok(Message::Close(Some(frame)))) => {
                     return Err((frame.code.into(), frame.reason.to_string()));
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => return Err((1006, format!("{other:?}"))),
+            }
+        }
+    }
+
+    fn note(&mut self, ack: &Value) {
+        let list = |key: &str| ack[key].as_array().cloned().unwrap_or_default();
+        self.acked.extend(list("messageIds").iter().map(|id| id.as_str().unwrap().to_owned()));
+        let stored = list("logs");
+        let stored =
+            stored.iter().map(|log| format!("{} {}", log["jobId"].as_str().unwrap(), log["seq"]));
+        self.acked.extend(stored);
+    }
+
+    /// Waits until all of these are acknowledged. Nothing else may come but orders to stop a job that has ended.
+    pub(crate) async fn told(&mut self, wanted: &[&str]) {
+        while !wanted.iter().all(|id| self.acked.iter().any(|acked| acked == id)) {
+            let frame = timeout(LIMIT, self.socket.next()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("{wanted:?} of {:?}", self.acked));
+            match frame {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    assert!(
+                        message["type"] == "ack" || message["type"] == "job.cancel",
+                        "{message}"
+                    );
+                    self.note(&message);
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -143,6 +195,13 @@ impl FakeAgent {
 
     pub(crate) async fn log(&mut self, job: &Dispatched, lines: &[&str]) {
         self.about("log.chunk", job, json!({"stepIndex": 0, "lines": lines})).await;
+    }
+
+    /// A numbered log message with one line.
+    pub(crate) async fn log_numbered(&mut self, job: &Dispatched, seq: u64, line: &str) {
+        let chunk =
+            json!({"messageId": format!("log-{seq}"), "stepIndex": 0, "lines": [line], "seq": seq});
+        self.about("log.chunk", job, chunk).await;
     }
 
     pub(crate) async fn end(&mut self, job: &Dispatched, state: &str, data: Value) {

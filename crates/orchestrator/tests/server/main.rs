@@ -1,6 +1,7 @@
 //! The orchestrator as its users meet it: webhooks over HTTP, agents over real sockets, a real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod acks;
 mod agent;
 mod agents;
 mod cluster;
@@ -15,5 +16,4 @@ mod needs;
 mod push;
 mod queue;
 mod reconnect;
-mod rerun;
 mod roster;

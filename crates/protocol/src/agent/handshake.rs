@@ -104,6 +104,18 @@ pub struct Register {
     /// `KICI_PROPERTIES`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, PropertyValue>,
+    /// What this agent can do beyond v0.1.24, e.g. [`RegisterAck::ACK`]: it keeps facts and log chunks until they
+    /// are acknowledged. Not known to v0.1.24, which ignores it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+impl Register {
+    /// Whether the agent announced `feature`.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
 }
 
 /// A job that an agent still holds.

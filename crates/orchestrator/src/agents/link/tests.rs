@@ -9,11 +9,15 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Close(close) => format!("close {} {}", close.code as u16, close.reason),
         Effect::Verify(_) => "verify".into(),
         Effect::Register(register) => format!("register {}", register.agent_id),
-        Effect::Report(fact) => {
-            format!("report {}", format!("{fact:?}").split([' ', '(']).next().unwrap())
+        Effect::Report { fact, message } => {
+            format!("report {} {message}", format!("{fact:?}").split([' ', '(']).next().unwrap())
         }
-        Effect::Log { late, .. } => format!("log late={late}"),
-        Effect::End(end) => format!("end {:?} attempt {:?}", end.ending, end.attempt),
+        Effect::Log { place, .. } => format!("log {place:?}"),
+        Effect::End { end, message } => {
+            format!("end {:?} attempt {:?} {message}", end.ending, end.attempt)
+        }
+        Effect::Done { message } => format!("done {message}"),
+        Effect::LogsDone { seq, .. } => format!("logs done {seq}"),
         Effect::Load { active, .. } => format!("load {active}"),
         Effect::Pause { draining } => format!("pause draining={draining}"),
         Effect::Foreign { kind, .. } => format!("foreign {kind}"),
@@ -26,7 +30,7 @@ fn shown(effects: &[Effect]) -> Vec<String> {
 
 fn ready() -> (Link, Uuid) {
     let mut link = Link::new(AgentAuth::None, "c".into());
-    link.on_registered(HashMap::new());
+    link.on_registered(HashMap::new(), Vec::new());
     let job = Uuid::now_v7();
     link.offer(job, Uuid::now_v7(), 3);
     (link, job)
@@ -118,16 +122,19 @@ fn odd_frames_close_or_are_answered_but_never_break_it() {
 #[test]
 fn a_job_goes_its_way_and_its_end_is_told_once() {
     let (mut link, job) = ready();
-    assert_eq!(on(&mut link, &message("job.ack", job, json!({}))), ["report Acked"]);
+    assert_eq!(on(&mut link, &message("job.ack", job, json!({}))), ["report Acked m"]);
     let running = message("job.status", job, json!({"state": "running"}));
-    assert_eq!(on(&mut link, &running), ["report Started"]);
-    assert_eq!(on(&mut link, &running), [""; 0], "a repeat says nothing new");
+    assert_eq!(on(&mut link, &running), ["report Started m"]);
+    assert_eq!(on(&mut link, &running), ["done m"], "a repeat says nothing new");
     let lines = json!({"stepIndex": 0, "lines": ["x"]});
-    assert_eq!(on(&mut link, &message("log.chunk", job, lines.clone())), ["log late=false"]);
+    let chunk = message("log.chunk", job, lines);
+    assert_eq!(on(&mut link, &chunk), ["log First"]);
+    assert_eq!(on(&mut link, &chunk), ["log Next"]);
     let success = message("job.status", job, json!({"state": "success"}));
-    assert_eq!(on(&mut link, &success), ["end Success attempt Some(3)"]);
-    assert_eq!(on(&mut link, &message("job.status", job, json!({"state": "failed"}))), [""; 0]);
-    assert_eq!(on(&mut link, &message("log.chunk", job, lines)), ["log late=true"]);
+    assert_eq!(on(&mut link, &success), ["end Success attempt Some(3) m"]);
+    let failed = message("job.status", job, json!({"state": "failed"}));
+    assert_eq!(on(&mut link, &failed), ["done m"], "the agent need not keep it");
+    assert_eq!(on(&mut link, &chunk), ["log Late"]);
     assert_eq!(link.load(), 0);
 }
 
@@ -135,8 +142,31 @@ fn a_job_goes_its_way_and_its_end_is_told_once() {
 fn a_refused_job_leaves_the_connection() {
     let (mut link, job) = ready();
     let reject = message("job.reject", job, json!({"reason": "draining"}));
-    assert_eq!(on(&mut link, &reject), ["pause draining=true", "report Refused"]);
+    assert_eq!(on(&mut link, &reject), ["pause draining=true", "report Refused m"]);
     assert_eq!(link.load(), 0);
+}
+
+#[test]
+fn what_an_agent_brings_along_about_lost_jobs_is_taken_from_it() {
+    let mut link = Link::new(AgentAuth::None, "c".into());
+    let (elsewhere, ended) = (Uuid::now_v7(), Uuid::now_v7());
+    link.on_registered(HashMap::new(), vec![(elsewhere, None), (ended, Some(2))]);
+    let chunk = json!({"stepIndex": 0, "lines": ["x"], "seq": 4});
+    assert_eq!(on(&mut link, &message("log.chunk", elsewhere, chunk.clone())), ["logs done 4"]);
+    assert_eq!(on(&mut link, &message("log.chunk", ended, chunk.clone())), ["log Late"]);
+    for job in [elsewhere, ended] {
+        let end = message("job.status", job, json!({"state": "success"}));
+        assert_eq!(on(&mut link, &end), ["done m"]);
+    }
+    let unknown = message("log.chunk", Uuid::now_v7(), chunk);
+    assert_eq!(on(&mut link, &unknown), ["foreign log.chunk", "logs done 4"]);
+}
+
+#[test]
+fn points_on_a_timeline_need_not_be_kept() {
+    let (mut link, job) = ready();
+    let event = json!({"eventType": "agent.teardown", "timestampMs": 1, "sourceService": "agent", "durationMs": null});
+    assert_eq!(on(&mut link, &message("run.event", job, event)), ["note", "done m"]);
 }
 
 #[test]

@@ -11,7 +11,6 @@ mod follow;
 mod holds;
 mod input;
 mod logs;
-mod rerun;
 mod run_view;
 mod runs;
 mod service;
@@ -35,7 +34,6 @@ pub(crate) fn routes() -> Routes {
         .merge(sources::routes())
         .merge(runs::routes())
         .merge(holds::routes())
-        .merge(rerun::routes())
         .merge(logs::routes())
         .merge(follow::routes())
         .merge(deliveries::routes())
