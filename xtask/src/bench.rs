@@ -3,10 +3,13 @@
 //! A debug xtask builds everything with `--release` and hands over to the release xtask, because
 //! what drives the programs must not slow them down.
 
+mod agents;
 mod compile;
+mod dispatch;
 mod idle;
 mod job;
 mod measure;
+mod simulated;
 mod webhook;
 
 use std::process::ExitCode;
@@ -41,6 +44,10 @@ enum Bench {
     Idle,
     /// `kici compile` with ten workflows.
     Compile,
+    /// Ten thousand idle agents on one orchestrator.
+    Agents,
+    /// Jobs per second through simulated agents.
+    Dispatch,
 }
 
 impl Bench {
@@ -50,6 +57,8 @@ impl Bench {
             Self::Webhook => "webhook",
             Self::Idle => "idle",
             Self::Compile => "compile",
+            Self::Agents => "agents",
+            Self::Dispatch => "dispatch",
         }
     }
 }
@@ -65,6 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Webhook => webhook::measure(&mut metrics)?,
         Bench::Idle => idle::measure(&mut metrics)?,
         Bench::Compile => compile::measure(&mut metrics)?,
+        Bench::Agents => agents::measure(&mut metrics)?,
+        Bench::Dispatch => dispatch::measure(&mut metrics)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ mod processes;
 mod report;
 mod setup;
 mod shell;
+mod sim;
 mod sqlx;
 mod table;
 mod test;
@@ -45,6 +46,9 @@ enum Task {
     Table(table::Arguments),
     /// Measure release builds.
     Bench(bench::Arguments),
+    /// Many simulated agents that end every job at once, until standard input ends.
+    #[command(hide = true)]
+    SimAgents(sim::Arguments),
     /// Break a whole installation at random while it works, and check that nothing was lost.
     Chaos(chaos::Arguments),
     /// Check the dependency arrows between our crates.
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Task::Lint => test::lint(),
         Task::Sqlx(arguments) => sqlx::run(&arguments),
         Task::Table(arguments) => table::run(&arguments),
+        Task::SimAgents(arguments) => sim::run(arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Chaos(arguments) => chaos::run(&arguments),
         Task::CheckArrows => arrows::run(),

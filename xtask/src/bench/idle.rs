@@ -60,7 +60,7 @@ pub(super) fn measure(metrics: &mut Metrics) -> Result<()> {
 }
 
 /// One line of what the kernel says about a process's memory, e.g. `Rss:`.
-fn memory_mb(pid: i32, name: &str) -> Result<f64> {
+pub(super) fn memory_mb(pid: i32, name: &str) -> Result<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));

@@ -6,6 +6,7 @@
 mod client;
 mod pgbench;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -51,10 +52,7 @@ pub(super) fn measure(metrics: &mut Metrics) -> Result<()> {
     let sha = repository.commit("Two jobs")?;
 
     let installation = Installation::start(Profile::Release, &folder)?;
-    let source = installation.add_local_source(repository.path())?;
-    let id = source["id"].as_str().context("the source has no id")?;
-    installation.admin_json(&["source", "update-generic", id, "--rate-limit", "100000000"])?;
-    let source = webhook_path(&source)?;
+    let source = open_source(&installation, repository.path())?;
     let body = Arc::new(Body { sha, counter: AtomicU64::new(0) });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -84,6 +82,33 @@ pub(super) fn measure(metrics: &mut Metrics) -> Result<()> {
     drop(installation);
     std::fs::remove_dir_all(&folder)?;
     Ok(())
+}
+
+/// Makes a source without a limit; gives where its deliveries go.
+pub(super) fn open_source(installation: &Installation, repository: &Path) -> Result<String> {
+    let source = installation.add_local_source(repository)?;
+    let id = source["id"].as_str().context("the source has no id")?;
+    installation.admin_json(&["source", "update-generic", id, "--rate-limit", "100000000"])?;
+    webhook_path(&source)
+}
+
+/// Delivers `count` pushes, numbered from `first`, one after the other.
+pub(super) fn deliver(
+    installation: &Installation,
+    source: &str,
+    sha: &str,
+    first: usize,
+    count: usize,
+) -> Result<()> {
+    let body = Body { sha: sha.to_owned(), counter: AtomicU64::new(first as u64) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut client = Client::connect(installation.port(), source).await?;
+        for _ in 0..count {
+            client.deliver(&body.next()).await?;
+        }
+        Ok(())
+    })
 }
 
 /// Where deliveries of a source go.
