@@ -19,7 +19,7 @@ use crate::jobs::Facts;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::reconcile::Leadership;
-use crate::runs::StoredContents;
+use crate::runs::{Feed, StoredContents};
 use crate::secrets::Sealer;
 use crate::sources::Sources;
 use crate::webhooks::Webhooks;
@@ -52,6 +52,8 @@ pub struct Parts {
     pub(crate) dispatch: Dispatch,
     pub(crate) facts: Facts,
     pub(crate) logs: Logs,
+    /// Wakes followers of runs.
+    pub(crate) feed: Arc<Feed>,
     /// Whether this process does what only one may do.
     pub(crate) leader: Leadership,
     /// Workflows and selectors that are stored.
@@ -88,6 +90,7 @@ impl App {
             dispatch,
             facts,
             logs: Logs::open(&config)?,
+            feed: Arc::default(),
             leader: Leadership::default(),
             contents: StoredContents::default(),
             number,

@@ -42,7 +42,8 @@ pub async fn job_started(
     sqlx::query_scalar!(
         "UPDATE job j
             SET state = 'running', acked = true, deadline = NULL, started_at = coalesce(j.started_at, now()),
-                heartbeat_at = now(), wait_reason = NULL
+                heartbeat_at = now(),
+                wait_reason = CASE WHEN j.state = 'recovering' THEN NULL ELSE j.wait_reason END
            FROM unnest($1::uuid[], $2::int4[]) AS t (id, attempt)
           WHERE j.id = t.id AND j.attempt = t.attempt AND j.agent_id IS NOT NULL
             AND j.state IN ('queued', 'recovering')

@@ -157,6 +157,8 @@ pub struct JobView {
     pub agent_id: Option<String>,
     /// Fencing number, also the attempt whose steps and logs count.
     pub attempt: i32,
+    /// The orchestrator that its agent is or was connected to.
+    pub owner: i32,
     /// What it wants of an agent, JSON.
     pub selector: String,
     /// Why it waits, JSON.
@@ -183,7 +185,7 @@ pub struct JobView {
 pub async fn job_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobView>, StoreError> {
     sqlx::query_as!(
         JobView,
-        r#"SELECT j.id, j.run_id, j.name, j.base_name, j.kind, j.state, j.matrix::text, j.agent_id, j.attempt,
+        r#"SELECT j.id, j.run_id, j.name, j.base_name, j.kind, j.state, j.matrix::text, j.agent_id, j.attempt, j.owner,
                   coalesce(s.body::text, 'null') AS "selector!",
                   CASE WHEN j.state = 'queued' AND j.agent_id IS NULL
                        THEN coalesce(j.wait_reason::text, s.wait_reason::text) ELSE j.wait_reason::text END

@@ -60,6 +60,8 @@ pub(super) async fn apply(app: &App, batch: &[Fact]) -> Result<(), StoreError> {
     Store::commit(tx).await?;
     announce(app, &settled);
     logs_indexed(app, &sorted.logged, &logs_lost).await;
+    let steps = sorted.steps.keys().map(|(job, ..)| *job);
+    sorted.runs.iter().copied().chain(steps).for_each(|id| app.feed.changed(id));
     if settled.ready > 0 || !sorted.refused.is_empty() || !settled.jobs.is_empty() {
         app.dispatch.wake();
     }
@@ -190,8 +192,10 @@ pub(crate) fn announce(app: &App, settled: &Settled) {
     for (job, state) in &settled.jobs {
         info!(job.id = %job, state = %state, "job ended: {state}");
         app.logs.job_ended(*job);
+        app.feed.changed(*job);
     }
     for run in &settled.runs {
+        app.feed.changed(run.id);
         info!(run.id = %run.id, state = %run.state, duration_ms = run.took.as_millis() as u64,
               "run ended: {}", run.state);
         app.metrics.runs(run.state.as_str(), 1);

@@ -7,10 +7,11 @@ use kici_testkit::wait_until;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::agent::{Dispatched, FakeAgent};
 use crate::crash::{spawn, start};
-use crate::env::{Env, LIMIT, job};
+use crate::env::{ADMIN, Env, LIMIT, job};
 
 /// One push whose job runs on an agent of the second orchestrator, asked about at the first.
 async fn running_elsewhere(env: &Env, port: u16) -> (FakeAgent, Dispatched, Value) {
@@ -117,12 +118,56 @@ async fn a_restart_of_the_database_takes_no_job_from_a_living_orchestrator() {
     other.stop().await;
 }
 
+/// Reads a run's events until the end, or until `enough` says so.
+async fn followed(env: &Env, run: &Value, enough: fn(&[Value]) -> bool) -> Vec<Value> {
+    let url = env.url(&format!("/api/v1/admin/runs/{}/follow", run["runId"].as_str().unwrap()));
+    let mut answer = env.client.get(url).bearer_auth(ADMIN).send().await.unwrap();
+    let (mut text, mut events) = (String::new(), Vec::new());
+    while !enough(&events) {
+        let chunk = timeout(LIMIT, answer.chunk()).await.expect("an event in time").unwrap();
+        let Some(chunk) = chunk else { break };
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+        while let Some((event, rest)) = text.split_once("\n\n") {
+            if let Some(data) = event.strip_prefix("data: ") {
+                events.push(serde_json::from_str(data).unwrap());
+            }
+            text = rest.to_owned();
+        }
+    }
+    events
+}
+
+fn lines(events: &[Value]) -> Vec<String> {
+    let text = |line: &Value| line["msg"].as_str().or(line["text"].as_str()).map(str::to_owned);
+    events.iter().filter_map(|event| event["lines"].as_array()).flatten().filter_map(text).collect()
+}
+
+#[tokio::test]
+async fn a_run_is_followed_at_either_orchestrator() {
+    let env = Env::start().await;
+    let other = env.another().await;
+    let (mut agent, job, run) = running_elsewhere(&env, other.address.port()).await;
+    agent.step(&job, "running", json!({})).await;
+    agent.log(&job, &["while it runs"]).await;
+    // Sealed by the other one, read by this one, while the job runs.
+    let seen = followed(&env, &run, |events| !lines(events).is_empty()).await;
+    assert_eq!(lines(&seen), ["while it runs"], "{seen:?}");
+    agent.step(&job, "success", json!({})).await;
+    agent.log(&job, &["after its step ended"]).await;
+    agent.end(&job, "success", json!({})).await;
+    let all = followed(&env, &run, |_| false).await;
+    assert_eq!(lines(&all), ["while it runs", "after its step ended"], "{all:?}");
+    let last = all.last().unwrap();
+    assert_eq!(last["status"], "success", "{last}");
+    other.stop().await;
+}
+
 /// Takes jobs as they come, and ends them at once.
 async fn work(port: u16, id: String, wanted: usize) -> Vec<Dispatched> {
     let mut agent = FakeAgent::ready(port, &id, &["linux"]).await;
     let mut taken = Vec::new();
     while taken.len() < wanted {
-        let Ok(message) = tokio::time::timeout(Duration::from_secs(3), agent.next()).await else {
+        let Ok(message) = timeout(Duration::from_secs(3), agent.next()).await else {
             break;
         };
         if message["type"] != "job.dispatch" {

@@ -15,7 +15,7 @@ use crate::agent::FakeAgent;
 /// How long anything may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-const ADMIN: &str = "bootstrap-token-of-the-tests-0123456789";
+pub(crate) const ADMIN: &str = "bootstrap-token-of-the-tests-0123456789";
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// See the module.

@@ -1,33 +1,45 @@
 //! Streams the events of one run: what it is, what changes, what its steps write, and its end.
 //!
-//! States are read from the tables a few times a second; lines of jobs whose agents are connected here
-//! are sent as they come. The stream needs nothing from the jobs' owner, so any orchestrator can serve it.
+//! States are read from the tables once a second, and sooner when this process has written something about the run;
+//! lines of jobs whose agents are connected here are sent as they come. Of jobs that another orchestrator sees to,
+//! states come within a second and lines once they are stored, within a few. The stream needs nothing from the jobs'
+//! owner, so any orchestrator can serve it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::future::select_all;
-use futures_util::stream::{Stream, unfold};
+use futures_util::StreamExt as _;
+use futures_util::stream::{FuturesUnordered, Stream, unfold};
 use kici_model::state::{JobState, RunState, StepState};
 use kici_protocol::http::follow::RunEvent;
-use kici_protocol::http::runs::JobView;
-use kici_store::view::{job_of_run, run_get};
+use kici_protocol::http::runs::{JobView, StepView};
+use kici_protocol::http::time::Timestamp;
+use kici_store::view::run_get;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::input::Id;
+use super::run_view::Shown;
 use super::runs::own_run;
 use super::{ApiError, logs as log_page, run_view};
 use crate::access::{Caller, Permission};
 use crate::app::App;
 use crate::http::{Access, Routes};
 use crate::logs;
+use crate::runs::Following;
 
-/// How often states are looked at.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often states are looked at without being told to.
+const LOOK: Duration = Duration::from_secs(1);
+/// States are not looked at more often than this, however much happens.
+const REST: Duration = Duration::from_millis(250);
+/// Lines and reports come in bursts; a moment gathers one.
+const GATHER: Duration = Duration::from_millis(20);
+/// Another orchestrator has stored the lines of a step this long after its end, as a rule; what is later is told when
+/// the job ends.
+const STORED_WITHIN: Duration = Duration::from_secs(15);
 /// Lines of one event.
 const LINES: usize = 500;
 /// Something is sent at least this often, so that both ends notice a dead connection.
@@ -73,13 +85,24 @@ struct Follower {
     cursors: HashMap<(Uuid, i32, i32), i64>,
     /// Logs that are told to their end.
     complete: HashSet<(Uuid, i32, i32)>,
-    running: Vec<Uuid>,
-    first: bool,
+    /// Jobs whose end was seen.
+    over: HashSet<Uuid>,
+    /// Jobs of agents that are connected here, as they were at the last look.
+    here: Vec<Shown>,
+    following: Following,
+    /// When the tables were last looked at.
+    looked: Option<Instant>,
+    /// Something was written since then.
+    changed: bool,
+    /// Nothing known is left to tell.
+    drained: bool,
     ended: bool,
 }
 
 impl Follower {
     fn new(app: App, run: Uuid) -> Follower {
+        let mut following = app.feed.follow();
+        following.also(run);
         Follower {
             app,
             run,
@@ -88,8 +111,12 @@ impl Follower {
             told_jobs: HashMap::new(),
             cursors: HashMap::new(),
             complete: HashSet::new(),
-            running: Vec::new(),
-            first: true,
+            over: HashSet::new(),
+            here: Vec::new(),
+            following,
+            looked: None,
+            changed: false,
+            drained: true,
             ended: false,
         }
     }
@@ -103,44 +130,61 @@ impl Follower {
             if self.ended {
                 return None;
             }
-            if !std::mem::take(&mut self.first) {
-                let stop = self.app.stop.clone();
-                tokio::select! {
-                    () = stop.cancelled() => return None,
-                    () = self.wait() => {}
-                }
-            }
-            if let Err(error) = self.look().await {
+            let stop = self.app.stop.clone();
+            let told = tokio::select! {
+                () = stop.cancelled() => return None,
+                told = self.go_on() => told,
+            };
+            if let Err(error) = told {
                 warn!(run.id = %self.run, "could not go on telling about run {}: {error:#}", self.run);
                 return None;
             }
         }
     }
 
-    /// Waits until it is worth looking again.
-    async fn wait(&self) {
-        if self.running.is_empty() {
-            return tokio::time::sleep(LOOK).await;
+    /// Waits until it is worth it, and looks at the tables or only at the lines in memory.
+    async fn go_on(&mut self) -> anyhow::Result<()> {
+        let drained = self.drained;
+        if drained {
+            self.wait().await;
         }
-        let grown = self.running.iter().map(|job| Box::pin(self.app.logs.wait(*job, LOOK)));
-        select_all(grown).await;
-        // Lines come in bursts; a moment gathers one.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        if drained && self.due().is_some_and(|due| due > Instant::now()) {
+            self.tail().await
+        } else {
+            self.look().await
+        }
+    }
+
+    /// When the tables are due for a look; `None`: now.
+    fn due(&self) -> Option<Instant> {
+        Some(self.looked? + if self.changed { REST } else { LOOK })
+    }
+
+    /// Waits until it is worth looking again.
+    async fn wait(&mut self) {
+        let Some(due) = self.due() else { return };
+        let mut grown: FuturesUnordered<_> =
+            self.here.iter().map(|job| self.app.logs.wait(job.view.job_id.0, LOOK)).collect();
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {}
+            () = self.following.woken(), if !self.changed => {
+                drop(grown);
+                self.changed = true;
+                tokio::time::sleep(GATHER).await;
+            }
+            Some(()) = grown.next() => tokio::time::sleep(GATHER).await,
+        }
     }
 
     /// Puts what is new into the queue: states are read before lines, so that the lines of a job that
     /// has ended are all there.
     async fn look(&mut self) -> anyhow::Result<()> {
+        (self.looked, self.changed) = (Some(Instant::now()), false);
         let mut conn = self.app.store.connection().await?;
         let Some(run) = run_get(&mut conn, self.run).await? else {
             anyhow::bail!("it is gone");
         };
-        let jobs = run_view::jobs(&mut conn, self.run, true).await?;
-        let attempts: HashMap<Uuid, i32> = job_of_run(&mut conn, self.run)
-            .await?
-            .into_iter()
-            .map(|job| (job.id, job.attempt))
-            .collect();
+        let jobs = run_view::shown(&mut conn, self.run, true).await?;
         drop(conn);
         let detail = run_view::detail(&run);
         let text = serde_json::to_string(&detail)?;
@@ -148,27 +192,44 @@ impl Follower {
             self.told_run = text;
             self.queue.push_back(RunEvent::Run { run: Box::new(detail) });
         }
-        self.running.clear();
-        let mut drained = true;
+        self.here.clear();
+        self.drained = true;
         for job in jobs {
-            let attempt = attempts.get(&job.job_id.0).copied().unwrap_or(0);
-            let over = job.status.parse().is_ok_and(JobState::is_final);
-            if !over && !matches!(job.status.as_str(), "pending" | "queued") {
-                self.running.push(job.job_id.0);
-            }
+            let over = job.view.status.parse().is_ok_and(JobState::is_final);
             // A job is told before its lines while it runs, and after them when it has ended.
             if over {
-                drained &= self.lines(&job, attempt, over).await?;
-                self.job(&job)?;
-            } else {
-                self.job(&job)?;
-                drained &= self.lines(&job, attempt, over).await?;
+                if self.over.insert(job.view.job_id.0) {
+                    // What came too late for a log that looked complete is there now.
+                    self.complete.retain(|(of, ..)| *of != job.view.job_id.0);
+                }
+                self.drained &= self.lines(&job, over).await?;
+                self.job(&job.view)?;
+                continue;
+            }
+            self.job(&job.view)?;
+            if job.attempt > 0 {
+                self.following.also(job.view.job_id.0);
+                self.drained &= self.lines(&job, over).await?;
+            }
+            if job.owner == self.app.number {
+                self.here.push(job);
             }
         }
-        if drained && run.state.parse().is_ok_and(RunState::is_final) {
+        if self.drained && run.state.parse().is_ok_and(RunState::is_final) {
             self.queue.push_back(RunEvent::Ended { status: run.state });
             self.ended = true;
         }
+        Ok(())
+    }
+
+    /// Puts new lines of jobs that are logged here into the queue.
+    async fn tail(&mut self) -> anyhow::Result<()> {
+        let here = std::mem::take(&mut self.here);
+        self.drained = true;
+        for job in &here {
+            self.drained &= self.lines(job, false).await?;
+        }
+        self.here = here;
         Ok(())
     }
 
@@ -182,8 +243,9 @@ impl Follower {
     }
 
     /// Puts new lines of a job into the queue; says whether those were all.
-    async fn lines(&mut self, job: &JobView, attempt: i32, over: bool) -> anyhow::Result<bool> {
-        for (step, step_over) in started_logs(job) {
+    async fn lines(&mut self, shown: &Shown, over: bool) -> anyhow::Result<bool> {
+        let (job, attempt) = (&shown.view, shown.attempt);
+        for (step, step_over) in started_logs(job, shown.owner == self.app.number) {
             let log = (job.job_id.0, attempt, step);
             while !self.complete.contains(&log) {
                 if self.queue.len() >= QUEUE {
@@ -214,11 +276,17 @@ impl Follower {
     }
 }
 
-/// The logs that a job may have, and whether nothing is added to them any more.
-fn started_logs(job: &JobView) -> Vec<(i32, bool)> {
+/// The logs that a job may have, and whether nothing is added to them any more. What is logged `here` is there when the
+/// step ends; elsewhere its last lines may not be stored yet.
+fn started_logs(job: &JobView, here: bool) -> Vec<(i32, bool)> {
+    let now = Timestamp::now().unix_micros();
+    let stored = |step: &StepView| {
+        let since = step.completed_at.map(|at| now.saturating_sub(at.unix_micros()));
+        here || since.is_some_and(|micros| micros > STORED_WITHIN.as_micros() as i64)
+    };
     let mut logs = vec![(OWN_LOG, false)];
     for step in job.steps.iter().flatten().filter(|step| step.status != "pending") {
-        let over = step.status.parse().is_ok_and(StepState::is_final);
+        let over = step.status.parse().is_ok_and(StepState::is_final) && stored(step);
         match logs.iter_mut().find(|(index, _)| *index == step.step_index) {
             // Hooks may share an index with others.
             Some((_, all_over)) => *all_over &= over,

@@ -50,12 +50,29 @@ pub(super) fn detail(row: &view::RunView) -> RunDetail {
     }
 }
 
+/// A job with what is not for people: whose log to read.
+pub(super) struct Shown {
+    pub(super) view: JobView,
+    pub(super) attempt: i32,
+    /// The orchestrator that its agent is or was connected to.
+    pub(super) owner: i32,
+}
+
 /// The jobs of a run, with their steps if asked for.
 pub(super) async fn jobs(
     conn: &mut PgConnection,
     run: Uuid,
     with_steps: bool,
 ) -> Result<Vec<JobView>, StoreError> {
+    Ok(shown(conn, run, with_steps).await?.into_iter().map(|job| job.view).collect())
+}
+
+/// The same with what a follower has to know.
+pub(super) async fn shown(
+    conn: &mut PgConnection,
+    run: Uuid,
+    with_steps: bool,
+) -> Result<Vec<Shown>, StoreError> {
     let rows = job_of_run(conn, run).await?;
     let mut needs: HashMap<Uuid, Vec<NeedView>> = HashMap::new();
     for (job, upstream_name, run_on) in need_of_run(conn, run).await? {
@@ -75,7 +92,9 @@ pub(super) async fn jobs(
         let id = row.id;
         let steps = with_steps.then(|| steps.remove(&id).unwrap_or_default());
         let attempts = attempts.remove(&id).unwrap_or_default();
-        JobView { attempts, ..job(row, needs.remove(&id), steps) }
+        let (attempt, owner) = (row.attempt, row.owner);
+        let view = JobView { attempts, ..job(row, needs.remove(&id), steps) };
+        Shown { view, attempt, owner }
     });
     Ok(jobs.collect())
 }
