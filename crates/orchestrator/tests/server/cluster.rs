@@ -138,7 +138,7 @@ async fn followed(env: &Env, run: &Value, enough: fn(&[Value]) -> bool) -> Vec<V
 }
 
 fn lines(events: &[Value]) -> Vec<String> {
-    let text = |line: &Value| line["msg"].as_str().or(line["text"].as_str()).map(str::to_owned);
+    let text = |line: &Value| line["msg"].as_str().map(str::to_owned);
     events.iter().filter_map(|event| event["lines"].as_array()).flatten().filter_map(text).collect()
 }
 
