@@ -6,6 +6,7 @@
 
 mod agent;
 mod backoff;
+mod bundle;
 mod chain;
 pub mod config;
 mod facts;
@@ -17,6 +18,7 @@ pub mod logging;
 mod metrics;
 mod now;
 mod outbox;
+mod own_log;
 mod pace;
 mod questions;
 mod signals;

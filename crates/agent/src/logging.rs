@@ -1,7 +1,8 @@
 //! The agent's own log on standard output: one JSON object or one readable line per event.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -15,18 +16,20 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogLevel};
+use crate::now;
+use crate::own_log::OwnLog;
 
 /// Starts logging on standard output. A second call changes nothing.
 pub fn start(level: LogLevel, format: LogFormat) {
-    start_on(level, format, std::io::stdout().is_terminal(), std::io::stdout);
+    start_on(level, format, std::io::stdout().is_terminal(), std::io::stdout, true);
 }
 
 /// The same on standard error, for a job process.
 pub(crate) fn start_on_stderr(level: LogLevel, format: LogFormat) {
-    start_on(level, format, std::io::stderr().is_terminal(), std::io::stderr);
+    start_on(level, format, std::io::stderr().is_terminal(), std::io::stderr, false);
 }
 
-fn start_on<W>(level: LogLevel, format: LogFormat, is_terminal: bool, writer: W)
+fn start_on<W>(level: LogLevel, format: LogFormat, is_terminal: bool, writer: W, keep: bool)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -48,13 +51,61 @@ where
     let layer = tracing_subscriber::fmt::layer().with_ansi(is_terminal).with_writer(writer);
     let layer =
         if json { layer.event_format(JsonLine).boxed() } else { layer.with_target(false).boxed() };
+    let forwarded = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .event_format(JsonLine)
+        .with_writer(Forward)
+        .with_filter(filter.clone());
+    let forwarded = keep.then_some(forwarded);
     // Fails only when a subscriber is set already, as in tests that start several agents.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    let registry = tracing_subscriber::registry().with(layer.with_filter(filter));
+    let _ = registry.with(forwarded).try_init();
 }
 
 /// Now, as `2026-11-21T00:12:03.813Z`.
 pub(crate) fn timestamp() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The lines that were logged in this process.
+pub(crate) fn own() -> OwnLog {
+    static OWN: OnceLock<OwnLog> = OnceLock::new();
+    OWN.get_or_init(OwnLog::default).clone()
+}
+
+/// Writes lines to [`own`].
+struct Forward;
+
+impl<'a> MakeWriter<'a> for Forward {
+    type Writer = OneLine;
+
+    fn make_writer(&'a self) -> OneLine {
+        OneLine(Vec::new())
+    }
+}
+
+/// One line, added when it is complete.
+struct OneLine(Vec<u8>);
+
+impl io::Write for OneLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for OneLine {
+    fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.0);
+        let line = text.trim_end();
+        if !line.is_empty() {
+            own().add(now::epoch_ms(), line.to_owned());
+        }
+    }
 }
 
 struct JsonLine;

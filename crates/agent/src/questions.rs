@@ -170,6 +170,14 @@ struct ApprovalParams {
     drift: Option<Value>,
 }
 
+/// Optional fields are left out on this link, not null.
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value
+}
+
 fn question(job: &JobRef, key: &str, method: &str, params: Value) -> Result<FromAgent, String> {
     fn read<T: for<'de> Deserialize<'de>>(method: &str, params: Value) -> Result<T, String> {
         serde_json::from_value(params).map_err(|error| format!("{method}: {error}"))
@@ -215,7 +223,7 @@ fn question(job: &JobRef, key: &str, method: &str, params: Value) -> Result<From
                 clauses: request.approvers.unwrap_or_default(),
                 reason: request.reason.unwrap_or_default(),
                 timeout_seconds: request.timeout_seconds,
-                payload: request.drift.map(|drift| json!({ "drift": drift })),
+                payload: request.drift.map(without_nulls),
             })
         }
         "cache.restore" | "cache.save" => {
@@ -284,6 +292,27 @@ mod tests {
         let answer = questions.answer(told(go.to_owned())).unwrap();
         assert_eq!((answer.id, answer.result.unwrap()["action"].as_str()), (1, Some("proceed")));
         assert_eq!(questions.repeat().count(), 0);
+    }
+
+    #[test]
+    fn an_approval_carries_the_drift_as_it_is_and_keeps_its_id() {
+        let mut questions = Questions::default();
+        let params = json!({ "stepIndex": 1, "stepName": "apply", "approvers": [{ "user": "cto" }],
+            "drift": { "summaryMarkdown": "one file", "drift": { "files": 1 } } });
+        let asked = questions.ask(&job(), 1, "approval", params).unwrap().clone();
+        let FromAgent::StepApprovalRequest(request) = &asked else { panic!("{asked:?}") };
+        let payload = json!({ "summaryMarkdown": "one file", "drift": { "files": 1 } });
+        assert_eq!(request.payload, Some(payload));
+        assert_eq!(questions.disconnected(), []);
+        assert_eq!(questions.repeat().collect::<Vec<_>>(), [&asked], "the same message again");
+        let params = json!({ "stepIndex": 1, "stepName": "s",
+            "drift": { "summaryMarkdown": null, "drift": 1 } });
+        let FromAgent::StepApprovalRequest(request) =
+            questions.ask(&job(), 2, "approval", params).unwrap()
+        else {
+            panic!("not a request")
+        };
+        assert_eq!(request.payload, Some(json!({ "drift": 1 })));
     }
 
     #[test]

@@ -1,130 +1,15 @@
 //! The real program with the real job process: repositories, workflows, signals.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
 mod common;
 
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Link, Orchestrator, SOON, job_states, lines_of, terminal};
-use kici_testkit::{Process, Repo, wait_until};
+use common::real::{Setup, are_gone, start_endless};
+use common::{SOON, job_states, lines_of, terminal};
+use kici_testkit::Process;
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
-
-const WORKFLOW: &str = r#"
-import { job, step, workflow, push } from '@kici-dev/sdk';
-
-const build = job('build', {
-  runsOn: 'linux',
-  steps: [
-    step('hello', async (ctx) => {
-      ctx.log.info('hello');
-      await ctx.$`echo from-shell; cat; echo end-of-input`;
-      return { v: '1' };
-    }),
-  ],
-});
-const endless = job('endless', {
-  runsOn: 'linux',
-  steps: [
-    step('sleep', async (ctx) => {
-      await ctx.$`echo "shell $$"; sleep 7741 & echo "child $!"; wait`;
-    }),
-  ],
-});
-export default workflow('w', { on: push(), jobs: [build, endless] });
-"#;
-
-struct Setup {
-    repo: Repo,
-    sha: String,
-    orchestrator: Orchestrator,
-    agent: Process,
-    folder: tempfile::TempDir,
-}
-
-impl Setup {
-    async fn start(more: &[(&str, &str)]) -> Self {
-        let repo = Repo::init();
-        repo.write(".kici/workflows/w.ts", WORKFLOW);
-        let sha = repo.commit("a workflow");
-        let orchestrator = Orchestrator::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("tmp")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kici-agent"));
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", folder.path())
-            .env("TMPDIR", folder.path().join("tmp"))
-            .env("KICI_ORCHESTRATOR_URL", orchestrator.url())
-            .env("KICI_AGENT_ID", "a1")
-            .env("KICI_AGENT_TOKEN", "kat_very-secret")
-            .env("KICI_PORT", "0")
-            .env("KICI_LOG_LEVEL", "debug")
-            .env("KICI_DATA_DIR", folder.path().join("data"))
-            .envs(more.iter().copied());
-        let agent = Process::spawn(command);
-        Self { repo, sha, orchestrator, agent, folder }
-    }
-
-    fn dispatch(&self, job: &str) -> Value {
-        let mut dispatch = common::dispatch(&format!("id-of-{job}"));
-        dispatch["repoUrl"] = json!(format!("file://{}", self.repo.path().display()));
-        dispatch["sha"] = json!(self.sha);
-        dispatch["jobConfig"]["name"] = json!(job);
-        dispatch["jobConfig"]["baseJobName"] = json!(job);
-        dispatch["jobConfig"]["event"] = json!({ "type": "push", "provider": "local" });
-        dispatch["jobConfig"]["provider"] = json!("local");
-        dispatch
-    }
-
-    /// Nothing of ours in the temporary folder.
-    async fn no_folder_is_left(&self) {
-        wait_until(SOON, "the job's folders to go", async || {
-            let names: Vec<_> = std::fs::read_dir(self.folder.path().join("tmp"))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name())
-                .filter(|name| name.to_string_lossy().starts_with("kici-"))
-                .collect();
-            if names.is_empty() { Ok(()) } else { Err(format!("{names:?}")) }
-        })
-        .await;
-    }
-}
-
-impl Drop for Setup {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the agent printed:\n{}", self.agent.printed());
-        }
-    }
-}
-
-/// Starts the endless job and gives the process ids that it prints.
-async fn start_endless(setup: &Setup, link: &mut Link) -> Vec<i32> {
-    link.send(setup.dispatch("endless")).await;
-    let mut pids = Vec::new();
-    while pids.len() < 2 {
-        let chunk = link.next_of("log.chunk").await;
-        for line in lines_of(&[chunk], 0) {
-            pids.extend(line.split(' ').next_back().and_then(|pid| pid.parse::<i32>().ok()));
-        }
-    }
-    pids
-}
-
-async fn are_gone(pids: &[i32]) {
-    wait_until(SOON, "the job's processes to end", async || {
-        let alive = pids.iter().find(|pid| {
-            std::fs::read_to_string(format!("/proc/{pid}/stat"))
-                .is_ok_and(|stat| !stat.contains(") Z "))
-        });
-        alive.map_or(Ok(()), |pid| Err(format!("{pid} is still there")))
-    })
-    .await;
-}
+use serde_json::json;
 
 #[tokio::test]
 async fn a_real_workflow_runs() {

@@ -23,6 +23,7 @@ pub(crate) fn without_context(error: &std::io::Error, started: Instant) -> JobRe
     JobResult {
         status: JobStatus::Failed,
         error: Some(format!("could not set up the job's directories: {}", chain(error))),
+        cause: None,
         outputs: Map::new(),
         secret_outputs: Default::default(),
         steps: Vec::new(),
@@ -76,6 +77,7 @@ pub(crate) async fn settle(
     let result = JobResult {
         status,
         error: error.map(|error| shortened(context.masker.text(&error))),
+        cause: progress.failed.as_ref().and_then(|failed| failed.cause).map(str::to_owned),
         outputs: outputs(context, progress.outputs),
         // Nobody gets those of a job that did not succeed.
         secret_outputs: if status == JobStatus::Success {

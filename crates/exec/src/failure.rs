@@ -1,8 +1,11 @@
 //! What a failed function tells its author: a message, the exit code, the author's own stack frames.
 
+use std::path::Path;
+
 use kici_workflow::engine::{CallError, Thrown};
 
 use crate::calls::CallFailure;
+use crate::cause::{Circumstances, Ending};
 use crate::mask::Masker;
 use crate::scope::Scope;
 use crate::spec::StepError;
@@ -16,6 +19,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) exit_code: Option<i32>,
     pub(crate) signal: Option<String>,
+    /// What the kernel knows about it.
+    cause: Option<&'static str>,
     /// Passed back to the author's `retryIf`.
     pub(crate) handle: Option<u32>,
     /// Shown in front of the message in the log.
@@ -30,6 +35,7 @@ impl Failure {
             message: message.into(),
             exit_code: None,
             signal: None,
+            cause: None,
             handle: None,
             class: "Error".to_owned(),
             stack: Vec::new(),
@@ -69,8 +75,28 @@ impl Failure {
             message: thrown.message,
             exit_code: thrown.exit_code,
             signal: thrown.signal,
+            cause: None,
             handle: thrown.handle,
         }
+    }
+
+    /// Adds what the kernel counted since `before`, for a function that wrote to `folders`.
+    pub(crate) fn explained(mut self, before: &Circumstances, folders: &[&Path]) -> Self {
+        let ending = Ending {
+            exit_code: self.exit_code,
+            signal: self.signal.as_deref(),
+            text: &self.message,
+        };
+        if let Some(cause) = before.cause(ending, folders) {
+            self.message = format!("{} ({cause})", self.message);
+            self.cause = Some(cause.kind());
+        }
+        self
+    }
+
+    /// `out-of-memory` or `disk-full`, if it was that.
+    pub(crate) fn cause(&self) -> Option<&'static str> {
+        self.cause
     }
 
     /// Writes it as the last lines of the step's log.
@@ -87,6 +113,7 @@ impl Failure {
             message: shortened(masker.text(&self.message)),
             exit_code: self.exit_code,
             signal: self.signal.clone(),
+            cause: self.cause.map(str::to_owned),
         }
     }
 }

@@ -56,6 +56,7 @@ pub(crate) struct Progress {
 pub(crate) struct FailedStep {
     pub(crate) name: String,
     pub(crate) message: String,
+    pub(crate) cause: Option<&'static str>,
 }
 
 impl Job {

@@ -7,6 +7,7 @@
 mod approval;
 mod caches;
 mod calls;
+mod cause;
 mod checkout;
 mod concurrency;
 mod context;
@@ -38,4 +39,5 @@ mod setup;
 pub mod spec;
 mod steps;
 
+pub use cause::{Cause, Circumstances, Ending};
 pub use run::{Prepared, prepare, run_job, run_prepared};

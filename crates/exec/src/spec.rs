@@ -323,6 +323,9 @@ pub struct StepError {
     /// Signal that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// `out-of-memory` or `disk-full`, if it was that. Unknown to v0.1.24.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// How a job ended.
@@ -334,6 +337,9 @@ pub struct JobResult {
     /// Why it failed, always set for `failed`.
     #[serde(default)]
     pub error: Option<String>,
+    /// The `cause` of the step that failed it.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// Step name → outputs, only steps with outputs.
     #[serde(default)]
     pub outputs: serde_json::Map<String, Value>,

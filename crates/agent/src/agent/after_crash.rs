@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kici_protocol::agent::JobState;
+use serde_json::json;
 
 use crate::job::{self, Voice};
 use crate::outbox::Outbox;
@@ -23,7 +23,8 @@ pub(super) fn settle(outbox: &mut Outbox) {
             "the last process of this agent was killed while this job ran; {ended} processes of the \
              job were left and were ended, the job is reported as failed"
         );
-        let end = Voice::new(unfinished.job.clone()).failed(JobState::Failed, ERROR);
+        let end = Voice::new(unfinished.job.clone())
+            .failed_because(ERROR, json!({ "kind": "agent-restarted" }));
         outbox.end_unfinished(&unfinished.job, LAST_LINE, &end, Instant::now());
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use kici_protocol::agent::{
-    AgentLog, AuthRequest, Close, CloseCode, ConfigAck, FleetBundleError, FromAgent, InFlightJob,
-    JobDispatch, JobRef, JobState, PROTOCOL_VERSION, RegisterAck, Secret, ToAgent, limits,
+    AuthRequest, Close, CloseCode, ConfigAck, FromAgent, InFlightJob, JobDispatch, JobRef,
+    JobState, PROTOCOL_VERSION, RegisterAck, Secret, ToAgent, limits,
 };
 
 use super::{Agent, Running};
 use crate::backoff;
-use crate::job::{self, Job, Surroundings, Voice};
+use crate::job::{Job, Surroundings, Voice};
 use crate::link::{Effect, Event};
 use crate::now;
 use crate::outbox::RECONCILE_TIME;
@@ -134,23 +134,6 @@ impl Agent {
         }
     }
 
-    fn tell_about_the_gap(&mut self, now: Instant) {
-        let waiting = self.outbox.waiting();
-        let Some(lost_at) = self.lost_at.take().filter(|_| waiting > 0) else { return };
-        let seconds = now.duration_since(lost_at).as_secs();
-        let line = format!(
-            "--- Orchestrator offline for {seconds}s. Replaying {waiting} buffered events and 0 \
-             buffered log lines. ---"
-        );
-        tracing::info!("{line}");
-        self.send_now(&FromAgent::AgentLog(AgentLog {
-            message_id: job::id(),
-            agent_id: self.agent_id.to_string(),
-            lines: vec![line],
-            timestamp: now::epoch_ms(),
-        }));
-    }
-
     fn accept(&mut self, dispatch: Box<JobDispatch>) {
         let job = JobRef { run_id: dispatch.run_id.clone(), job_id: dispatch.job_id.clone() };
         tracing::info!(
@@ -187,11 +170,7 @@ impl Agent {
 
     fn answer(&mut self, message: ToAgent) {
         if let ToAgent::FleetLogsRequest(request) = message {
-            self.send_now(&FromAgent::FleetBundleError(FleetBundleError {
-                request_id: request.request_id,
-                message: "this agent keeps no log files; read them from its service manager"
-                    .to_owned(),
-            }));
+            self.bundle(&request);
             return;
         }
         let kind = message.kind();
@@ -212,6 +191,7 @@ impl Agent {
         }
         self.metrics.connected(false);
         self.outbox.rewind();
+        self.drop_bundles();
         for answer in self.questions.disconnected() {
             if let Some(running) = &self.job {
                 running.job.answer(answer.id, answer.result);

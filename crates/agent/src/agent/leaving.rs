@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kici_protocol::agent::{FromAgent, JobState};
+use serde_json::json;
 
 use super::Agent;
 use crate::job::Voice;
@@ -96,7 +97,7 @@ impl Agent {
     /// What is told instead of the end of a job that was cut off.
     pub(super) fn shutdown_status(&self, voice: &Voice, state: JobState) -> Option<FromAgent> {
         (self.leaving.cut_off && state != JobState::Success)
-            .then(|| voice.failed(JobState::Failed, SHUT_DOWN))
+            .then(|| voice.failed_because(SHUT_DOWN, json!({ "kind": "agent-shutdown" })))
     }
 
     /// Draining and idle.

@@ -7,6 +7,7 @@
 mod after_crash;
 mod effects;
 mod leaving;
+mod own_log;
 mod work;
 
 use std::sync::Arc;
@@ -21,9 +22,11 @@ use crate::config::Config;
 use crate::facts::{self, Facts};
 use crate::job::{self, Job, JobProcess, Launcher, Voice};
 use crate::link::{AgentLink, Event};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::now;
 use crate::outbox::{Outbox, Told};
+use crate::own_log::OwnLog;
 use crate::pace::Pace;
 use crate::questions::Questions;
 use crate::signals::Signal;
@@ -54,6 +57,8 @@ pub(crate) struct Agent {
     outbox: Outbox,
     pace: Pace,
     lost_at: Option<Instant>,
+    own_log: OwnLog,
+    forwarding: own_log::Forwarding,
     clock: Clock,
 
     job: Option<Running>,
@@ -123,6 +128,8 @@ impl Agent {
             attempt: 0,
             pace: Pace::new(true, now),
             lost_at: None,
+            own_log: logging::own(),
+            forwarding: own_log::Forwarding::default(),
             clock: Clock::default(),
             job: None,
             ended: None,
@@ -141,6 +148,7 @@ impl Agent {
             let now = Instant::now();
             self.look_at_clock(now);
             self.pump(now);
+            self.forward(now);
             self.metrics.outbox_stands(self.outbox.standing());
             if let Some(exit) = self.way_out(now) {
                 drop(self.job.take());
@@ -172,6 +180,7 @@ impl Agent {
         match event {
             SocketEvent::Opened => self.feed(Event::Opened),
             SocketEvent::Frame(frame) => self.feed(Event::Frame(frame)),
+            SocketEvent::Written(ticket) if self.bundle_written(ticket) => {}
             SocketEvent::Written(ticket) => {
                 let told = self.outbox.written(ticket);
                 self.on_told(told);
@@ -264,7 +273,8 @@ impl Agent {
         self.watch_shutdown(now);
     }
 
-    fn next_wake(&self, now: Instant) -> Instant {
+    fn next_wake(&mut self, now: Instant) -> Instant {
+        let bundle = self.bundle_at(now);
         let clock = &self.clock;
         // A log frame that is due has to wait for the pace.
         let sends = self.link.is_ready() && clock.pace.is_none();
@@ -276,6 +286,8 @@ impl Agent {
             clock.metrics,
             clock.idle,
             clock.pace,
+            self.forward_at(),
+            bundle,
             self.outbox.wake_at(now, sends),
             self.backpressure_at(),
             self.leaving.wake_at(),

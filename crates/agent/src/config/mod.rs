@@ -51,6 +51,8 @@ pub struct Config {
     pub warm_process: bool,
     /// How jobs are kept alive and how long they may go on.
     pub times: Times,
+    /// The variables that are set, without their secrets.
+    pub shown: BTreeMap<String, String>,
     /// What the operator should know although the agent starts.
     pub warnings: Vec<String>,
 }

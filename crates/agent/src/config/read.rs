@@ -117,6 +117,7 @@ impl Config {
                 job_heartbeat: vars.millis("KICI_JOB_HEARTBEAT_INTERVAL_MS", 60_000, 1),
                 shutdown_grace: vars.millis("KICI_AGENT_SHUTDOWN_GRACE_MS", 10_000, 0),
             },
+            shown: shown(&vars.values),
             warnings,
         };
         if unknown.is_empty() && vars.problems.is_empty() {
@@ -271,6 +272,20 @@ impl Vars {
             }
         }
     }
+}
+
+/// What an operator may see of the environment.
+fn shown(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let ours = values.iter().filter(|(name, _)| name.starts_with("KICI_"));
+    ours.map(|(name, value)| {
+        let secret = ["TOKEN", "SECRET", "KEY", "PASSWORD", "DATABASE"];
+        let is_secret = secret.iter().any(|word| name.contains(word)) && !value.is_empty();
+        // A URL may carry a user and a password.
+        let has_user = value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+        let shown = if is_secret || has_user { "***".to_owned() } else { value.clone() };
+        (name.clone(), shown)
+    })
+    .collect()
 }
 
 fn property(text: &str) -> PropertyValue {

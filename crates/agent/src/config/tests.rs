@@ -100,3 +100,17 @@ fn isolation_that_does_not_exist_is_not_pretended() {
     let text = error.unwrap_err().to_string();
     assert!(text.contains("KICI_SANDBOX") && text.contains("KICI_EXECUTION_MODE"), "{text}");
 }
+
+#[test]
+fn what_is_shown_has_no_secrets() {
+    let vars = [
+        ("KICI_ORCHESTRATOR_URL", "ws://user:hunter2@ci.example/ws"),
+        ("KICI_AGENT_TOKEN", "kat_hunter2"),
+        ("KICI_LABELS", "linux"),
+        ("HOME", "/home/hunter2"),
+    ];
+    let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let shown = Config::read(vars).unwrap().shown;
+    assert_eq!(shown["KICI_LABELS"], "linux");
+    assert!(!format!("{shown:?}").contains("hunter2"), "{shown:?}");
+}

@@ -4,6 +4,7 @@
 //! them; `agent` reads its [`Note`]s when there is room for them and may cancel at any time.
 
 mod afterlife;
+mod death;
 mod dispatch;
 mod evaluate;
 mod orphans;

@@ -1,19 +1,19 @@
 //! Carries one job through: folder, process, events, result.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::ExitStatus;
 use std::time::Duration;
 
+use kici_exec::Circumstances;
 use kici_exec::spec::{JobEvent, JobOrder, JobResult, JobSpec, JobStatus};
 use kici_protocol::agent::{
     EnvCategory, EnvVar, FromAgent, JobContextBody, JobDispatch, JobRuntime, JobState, Secret,
 };
-use nix::sys::signal::Signal;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::death::Death;
 use super::voice::{self, StepName, StepOutcome, Voice};
 use super::workdir::Folders;
 use super::{JobProcess, Note, Surroundings, afterlife, dispatch, evaluate, orphans, process};
@@ -74,6 +74,7 @@ impl Task {
     }
 
     async fn run_process(&mut self, spec: &JobSpec, folders: &Folders) {
+        let before = Circumstances::now();
         let (end, mut process) = self.converse(spec, folders).await;
         match end {
             End::Result(result) => {
@@ -88,14 +89,16 @@ impl Task {
                 }
             }
             End::Silent(error) => {
-                let mut text = error;
-                if let Some(process) = &mut process {
-                    let exit = process.finish(Duration::from_millis(200)).await;
-                    orphans::kill_all();
-                    let tail = process.stderr_tail().await;
-                    text = self.crash_text(&text, exit.ok(), &tail);
-                }
-                let status = self.voice.failed(JobState::Failed, &text);
+                let status = match &mut process {
+                    None => self.voice.failed_because(&error, json!({ "kind": "not-started" })),
+                    Some(process) => {
+                        let exit = process.finish(Duration::from_millis(200)).await;
+                        orphans::kill_all();
+                        let tail = process.stderr_tail().await;
+                        let death = Death::examine(error, exit.ok(), tail, &before, folders);
+                        self.voice.failed_because(&self.masked(death.text()), death.fields())
+                    }
+                };
                 self.end(JobState::Failed, status).await;
             }
         }
@@ -255,14 +258,6 @@ impl Task {
         }
     }
 
-    fn crash_text(&self, what: &str, exit: Option<ExitStatus>, tail: &str) -> String {
-        let how = exit.map_or_else(|| "its end is unknown".to_owned(), describe);
-        let what = if what.is_empty() { String::new() } else { format!(" ({what})") };
-        let tail = if tail.is_empty() { "it wrote nothing to standard error" } else { tail };
-        let text = format!("Workflow runner crashed: {how}{what}\n{tail}");
-        self.masked(text)
-    }
-
     fn masked(&self, text: String) -> String {
         mask(text, self.dispatch.secrets.values().map(Secret::expose))
     }
@@ -316,19 +311,6 @@ impl Task {
         if self.notes.send(note).await.is_err() {
             self.kill.cancel();
         }
-    }
-}
-
-fn describe(exit: ExitStatus) -> String {
-    match (exit.code(), exit.signal()) {
-        (Some(code), _) => format!("it exited with code {code} without a result"),
-        (None, Some(number)) => {
-            let name = Signal::try_from(number).map_or("an unknown signal", Signal::as_str);
-            let hint =
-                if number == Signal::SIGKILL as i32 { ", perhaps out of memory" } else { "" };
-            format!("killed by {name} (signal {number}){hint}")
-        }
-        (None, None) => "its end is unknown".to_owned(),
     }
 }
 

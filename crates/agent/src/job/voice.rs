@@ -142,6 +142,15 @@ impl Voice {
         FromAgent::JobStatus(JobStatus { data: object(data), ..self.plain_status(state) })
     }
 
+    /// The same with fields for programs, which old peers ignore.
+    pub(crate) fn failed_because(&self, error: &str, cause: Value) -> FromAgent {
+        let mut status = self.failed(JobState::Failed, error);
+        if let FromAgent::JobStatus(JobStatus { data: Some(data), .. }) = &mut status {
+            data.insert("cause".to_owned(), cause);
+        }
+        status
+    }
+
     /// The end of a job, as its process told it.
     pub(crate) fn ended(
         &self,
@@ -165,6 +174,9 @@ impl Voice {
         }
         if let Some(evaluated) = &result.evaluated {
             data.extend(evaluate::told(evaluated).map(|(key, value)| (key.to_owned(), value)));
+        }
+        if let Some(cause) = &result.cause {
+            data.insert("cause".to_owned(), json!({ "kind": cause }));
         }
         let dropped = &result.dropped_jobs;
         let status = FromAgent::JobStatus(JobStatus {
@@ -310,6 +322,7 @@ mod tests {
         JobResult {
             status: Ended::Success,
             error: None,
+            cause: None,
             outputs: Map::from_iter([("s".to_owned(), "x".repeat(output).into())]),
             secret_outputs: BTreeMap::new(),
             steps: vec![StepSummary {

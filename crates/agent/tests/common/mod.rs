@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 #![expect(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod real;
 pub mod script;
 
 use std::ffi::OsString;

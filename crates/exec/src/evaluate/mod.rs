@@ -63,7 +63,7 @@ async fn step(context: &Context, module: &Module, what: &Evaluate) -> Result<Val
         let stopped = context.control.stop.term.is_cancelled();
         report.status = if stopped { StepStatus::Cancelled } else { StepStatus::Failed };
         let message = context.masker.text(error);
-        report.error = Some(StepError { message, exit_code: None, signal: None });
+        report.error = Some(StepError { message, exit_code: None, signal: None, cause: None });
     }
     report.learn(&scope).await;
     scope.dispose();

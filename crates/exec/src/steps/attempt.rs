@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::approval::{self, When};
 use crate::calls::CallFailure;
+use crate::cause::Circumstances;
 use crate::control::Stop;
 use crate::failure::Failure;
 use crate::job::Job;
@@ -53,6 +54,7 @@ impl Try<'_> {
     /// Runs it.
     pub(super) async fn run(&self) -> Attempt {
         let deadline = Instant::now() + self.limit();
+        let before = Circumstances::now();
         let result = match &self.step.check {
             Some(check) => self.check_then_run(check, deadline).await,
             None if self.only_checks() => Ok(Attempt::NotNeeded {
@@ -68,7 +70,13 @@ impl Try<'_> {
             // It returned, but not before it was told to stop: nobody knows how far it got.
             Ok(_) if self.stop.term.is_cancelled() => Attempt::Stopped,
             Ok(attempt) => attempt,
-            Err(failure) => self.failed(failure),
+            Err(failure) => match self.failed(failure) {
+                Attempt::Failed(failure) => {
+                    let context = &self.job.context;
+                    Attempt::Failed(failure.explained(&before, &[&context.root, context.temp()]))
+                }
+                other => other,
+            },
         }
     }
 

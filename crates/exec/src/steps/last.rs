@@ -5,6 +5,7 @@ use kici_workflow::describe::HookDef;
 use super::step::{OneStep, StepEnd};
 use crate::caches;
 use crate::control::StopCause;
+use crate::failure::Failure;
 use crate::hooks::{self, Hook, Outcome};
 use crate::indexes::{self, CacheOwner, StepHook};
 use crate::job::FailedStep;
@@ -21,8 +22,11 @@ impl OneStep<'_> {
         }
         if end.is_hard_failure(self.step) {
             let message = end.failure.as_ref().map(|failure| failure.message.clone());
-            let failed =
-                FailedStep { name: self.step.name.clone(), message: message.unwrap_or_default() };
+            let failed = FailedStep {
+                name: self.step.name.clone(),
+                message: message.unwrap_or_default(),
+                cause: end.failure.as_ref().and_then(Failure::cause),
+            };
             self.job.progress().failed.get_or_insert(failed);
         }
         let stopped = end.status == StepStatus::Cancelled;
