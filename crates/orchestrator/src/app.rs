@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::reconcile::Leadership;
 use crate::runs::{Feed, StoredContents};
 use crate::secrets::Sealer;
+use crate::slots::Slots;
 use crate::sources::Sources;
 use crate::webhooks::Webhooks;
 
@@ -51,6 +52,7 @@ pub struct Parts {
     pub(crate) roster: Roster,
     pub(crate) dispatch: Dispatch,
     pub(crate) facts: Facts,
+    pub(crate) slots: Slots,
     pub(crate) logs: Logs,
     /// Wakes followers of runs.
     pub(crate) feed: Arc<Feed>,
@@ -75,6 +77,7 @@ impl App {
         let (inbox, inbox_work) = Inbox::new(&config);
         let (dispatch, dispatch_work) = Dispatch::new();
         let (facts, facts_work) = Facts::new();
+        let (slots, slots_work) = Slots::new();
         let sealer =
             Sealer::new(config.server.secret_key.as_ref(), config.server.old_secret_key.as_ref());
         let sources = Arc::new(Sources::new(sealer));
@@ -89,6 +92,7 @@ impl App {
             roster: Roster::new(),
             dispatch,
             facts,
+            slots,
             logs: Logs::open(&config)?,
             feed: Arc::default(),
             leader: Leadership::default(),
@@ -101,7 +105,15 @@ impl App {
             config,
             store,
         }));
-        Ok((app, Work { inbox: inbox_work, dispatch: dispatch_work, facts: facts_work }))
+        Ok((
+            app,
+            Work {
+                inbox: inbox_work,
+                dispatch: dispatch_work,
+                facts: facts_work,
+                slots: slots_work,
+            },
+        ))
     }
 
     /// The port that is listened on; the configured one may have been 0.
@@ -124,6 +136,7 @@ pub(crate) struct Work {
     inbox: crate::inbox::Work,
     dispatch: crate::dispatch::Work,
     facts: crate::jobs::Work,
+    slots: crate::slots::Work,
 }
 
 impl Work {
@@ -132,6 +145,7 @@ impl Work {
         self.facts.spawn(app);
         self.inbox.spawn(app);
         self.dispatch.spawn(app);
+        self.slots.spawn(app);
         crate::logs::spawn(app);
         crate::agents::spawn(app);
         crate::reconcile::spawn(app);

@@ -21,6 +21,7 @@ pub(crate) mod metrics;
 pub(crate) mod reconcile;
 pub(crate) mod runs;
 pub(crate) mod secrets;
+mod slots;
 pub(crate) mod sources;
 pub(crate) mod webhooks;
 

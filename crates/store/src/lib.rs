@@ -30,6 +30,7 @@ pub mod roster;
 pub mod run;
 pub mod send;
 pub mod share;
+pub mod slot;
 pub mod source;
 pub mod step;
 pub mod stop_order;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Approval, JobEntry, Rule, Trigger};
+use super::{Approval, JobEntry, Rule, TextValue, Trigger};
 use crate::js::{self, JsNumber};
 
 /// A whole lock file.
@@ -130,7 +130,7 @@ pub struct Registry {
     pub always_auth: Option<bool>,
 }
 
-/// Concurrency policy of a workflow. The group's function is never written.
+/// Concurrency policy of a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Concurrency {
@@ -142,6 +142,19 @@ pub struct Concurrency {
     /// How many runs of a group may be active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<JsNumber>,
+    /// The group's name or the function of `{branch, event}` that names it, where an orchestrator can evaluate it. Our
+    /// addition: others ignore it and let an agent evaluate the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<TextValue>,
+}
+
+impl Concurrency {
+    /// How many runs may be active, and whether newer ones cancel older ones.
+    pub fn effective(&self) -> (u32, bool) {
+        // A cast of a float saturates, and turns what is no number into 0.
+        let max = self.max.map_or(1, |max| (max.0.floor() as u32).max(1));
+        (max, self.cancel_in_progress.unwrap_or(true))
+    }
 }
 
 impl Workflow {

@@ -178,7 +178,7 @@ impl fmt::Display for EndReason {
                 reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
             }
             Self::Superseded { group } => {
-                write!(f, "superseded by a newer run of concurrency group '{group}'")
+                write!(f, "Superseded by run in concurrency group '{group}'")
             }
             Self::ApprovalRejected { scope, by, comment } => {
                 write!(f, "Approval rejected for {scope} hold")?;
@@ -225,6 +225,9 @@ pub enum WaitReason {
         group: String,
         /// How many may be active.
         max: u32,
+        /// The run that has the place, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behind: Option<String>,
     },
     /// Waits for an approval.
     Approval {
@@ -259,8 +262,9 @@ impl fmt::Display for WaitReason {
             Self::AgentsBusy { matching: 1 } => f.write_str("the matching agent is busy"),
             Self::AgentsBusy { matching } => write!(f, "all {matching} matching agents are busy"),
             Self::PinnedAgentAway { agent } => write!(f, "agent {agent} is not connected"),
-            Self::ConcurrencyLimit { group, max } => {
-                write!(f, "concurrency group '{group}' already has {max} active")
+            Self::ConcurrencyLimit { group, behind, .. } => {
+                write!(f, "Queued in concurrency group '{group}'")?;
+                behind.iter().try_for_each(|run| write!(f, " behind run {run}"))
             }
             Self::Approval { approvers } if approvers.is_empty() => {
                 f.write_str("waiting for an approval")

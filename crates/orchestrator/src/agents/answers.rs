@@ -2,20 +2,13 @@
 //! its own time limit.
 
 use kici_protocol::agent::{
-    AgentApiResponse, CacheRestoreResponse, CacheSaveResponse, ConcurrencyAck, ConcurrencyAction,
-    EventEmitResponse, FromAgent, ToAgent, UploadUrl,
+    AgentApiResponse, CacheRestoreResponse, CacheSaveResponse, EventEmitResponse, FromAgent,
+    ToAgent, UploadUrl,
 };
 
 /// The answer to a request, if the message is one.
 pub(super) fn answer(message: &FromAgent) -> Option<ToAgent> {
     Some(match message {
-        FromAgent::ConcurrencyReport(report) => ToAgent::ConcurrencyAck(ConcurrencyAck {
-            request_id: report.message_id.clone(),
-            action: ConcurrencyAction::Proceed,
-            reason: Some("concurrency groups are not enforced yet".into()),
-            run_id: Some(report.run_id.clone()),
-            job_id: Some(report.job_id.clone()),
-        }),
         FromAgent::EventEmit(emit) => ToAgent::EventEmitResponse(EventEmitResponse {
             request_id: emit.request_id.clone(),
             delivery_id: None,

@@ -100,6 +100,13 @@ pub(super) enum Effect {
         attempt: i32,
         request: Box<StepApprovalRequest>,
     },
+    /// A job asks for a place of its run in a concurrency group.
+    Group {
+        run: Uuid,
+        job: Uuid,
+        request: String,
+        group: String,
+    },
     /// A job that this connection does not hold; see [`Link::on_foreign`].
     Foreign {
         job: Uuid,
@@ -122,6 +129,8 @@ pub(super) struct Link {
     held: HashMap<Uuid, Held>,
     /// With the attempt, if its log still takes late lines.
     past: VecDeque<(Uuid, Option<i32>)>,
+    /// Jobs that were told to wait for their concurrency group, and the message that is to be answered.
+    parked: HashMap<Uuid, String>,
     violations: VecDeque<Instant>,
 }
 
@@ -138,6 +147,7 @@ impl Link {
             identity: None,
             held: HashMap::new(),
             past: VecDeque::new(),
+            parked: HashMap::new(),
             violations: VecDeque::new(),
         }
     }
@@ -248,8 +258,26 @@ impl Link {
     /// A job that is no longer this connection's: its deadline passed or its run was stopped.
     pub(super) fn withdraw(&mut self, job: Uuid) -> Option<Held> {
         let held = self.held.remove(&job)?;
+        self.parked.remove(&job);
         self.remember(job, Some(held.attempt));
         Some(held)
+    }
+
+    /// A job was told to wait for its concurrency group.
+    pub(super) fn park(&mut self, job: Uuid, request: String) {
+        if self.held.contains_key(&job) {
+            self.parked.insert(job, request);
+        }
+    }
+
+    /// The message that a waiting job is to be answered with; it waits no longer.
+    pub(super) fn unpark(&mut self, job: Uuid) -> Option<String> {
+        self.parked.remove(&job)
+    }
+
+    /// Jobs that wait for their concurrency group, with their runs.
+    pub(super) fn parked(&self) -> Vec<(Uuid, Uuid)> {
+        self.parked.keys().filter_map(|job| Some((self.held.get(job)?.run, *job))).collect()
     }
 
     pub(super) fn holds(&self, job: Uuid) -> Option<Held> {

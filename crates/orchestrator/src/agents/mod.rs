@@ -3,7 +3,8 @@
 //! `socket` and `reader` are the edge (one task writes, one reads), `link` decides what a message means and owns no socket,
 //! `gates` says who may register, `enter` lets it in, `register` compares what it holds with the table, `outcome` turns
 //! reports into facts and `acks` tells the agent what is durable. `approvals` takes the questions of steps that wait for
-//! people. `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
+//! people, `groups` those of jobs that wait for a concurrency group. `registry` knows the agents that are `connected`
+//! here, `roster` keeps the table of all of them.
 
 mod acks;
 mod answers;
@@ -11,6 +12,7 @@ mod approvals;
 mod connected;
 mod enter;
 mod gates;
+mod groups;
 mod life;
 mod link;
 mod outcome;

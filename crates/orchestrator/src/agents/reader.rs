@@ -191,6 +191,9 @@ impl Reader {
                     agent.life.clock(theirs, jiff::Timestamp::now().as_millisecond());
                 }
             }
+            Effect::Group { run, job, request, group } => {
+                self.group(run, job, request, &group).await;
+            }
             Effect::Approval { run, job, attempt, request } => {
                 self.approval((run, job, attempt), &request).await?;
             }

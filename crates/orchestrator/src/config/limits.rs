@@ -16,6 +16,8 @@ pub struct QueueConfig {
     pub backpressure_threshold: u32,
     /// `KICI_QUEUE_WEIGHTS`: `<organisation>/<repository>` → how many times as many agents as others it may have.
     pub weights: BTreeMap<String, u32>,
+    /// `KICI_CONCURRENCY_WAIT_TIMEOUT_MS`: how long a run may wait for its concurrency group.
+    pub concurrency_wait: Duration,
 }
 
 impl QueueConfig {
@@ -25,6 +27,7 @@ impl QueueConfig {
             timeout: vars.optional_millis("KICI_QUEUE_TIMEOUT_MS", 3_600_000),
             backpressure_threshold: vars.number("KICI_QUEUE_BACKPRESSURE_THRESHOLD", 100, 0),
             weights: weights(vars),
+            concurrency_wait: vars.millis("KICI_CONCURRENCY_WAIT_TIMEOUT_MS", 3_600_000, 1000),
         }
     }
 }

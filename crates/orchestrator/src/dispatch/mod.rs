@@ -20,6 +20,8 @@ use crate::app::App;
 use crate::logging::Chain;
 use selectors::Selectors;
 
+pub(crate) use send::workflow;
+
 /// How often the queue is looked at without being asked to.
 const LOOK: Duration = Duration::from_secs(1);
 

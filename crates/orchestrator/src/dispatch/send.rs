@@ -122,7 +122,8 @@ async fn read(app: &App, claimed: &[Claimed]) -> Result<Parts, StoreError> {
     Ok(Parts { jobs, upstreams, workflows, payloads })
 }
 
-async fn workflow(
+/// A stored workflow, from memory where it was read before.
+pub(crate) async fn workflow(
     app: &App,
     conn: &mut PgConnection,
     id: Uuid,

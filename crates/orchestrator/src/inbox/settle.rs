@@ -88,6 +88,9 @@ async fn write(app: &App, outcomes: &[&Outcome]) -> Result<(), StoreError> {
     for row in &settled {
         app.metrics.webhook_processed(if row.matched > 0 { "matched" } else { "skipped" });
     }
+    if runs.iter().any(|run| !run.slots.is_empty()) {
+        app.slots.wake();
+    }
     let mut waiting = false;
     for run in runs.iter().filter(|run| created.contains(&run.row.id)) {
         info!(run.id = %run.row.id, delivery.id = %run.row.delivery_id, workflow = %run.row.workflow_name,

@@ -189,6 +189,9 @@ pub(crate) async fn give_back(
 
 /// Counts and logs what came of a batch.
 pub(crate) fn announce(app: &App, settled: &Settled) {
+    if !settled.jobs.is_empty() || !settled.runs.is_empty() {
+        app.slots.moved();
+    }
     for (job, state) in &settled.jobs {
         info!(job.id = %job, state = %state, "job ended: {state}");
         app.logs.job_ended(*job);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kici_model::state::{EndReason, JobState};
+use kici_model::state::{EndReason, JobState, TimeLimit};
 use kici_protocol::agent::{Close, CloseCode};
 use kici_store::job::JobNow;
 use kici_store::lease::{GiveBack, job_give_back, job_past_deadline, job_still_due};
@@ -22,7 +22,7 @@ use crate::jobs::lost::{Loss, lost, record};
 use crate::jobs::stop::{deliver, order};
 use crate::jobs::{Ending, Finish, finish};
 use crate::logging::Chain;
-use crate::runs::{CancelError, cancel};
+use crate::runs::{CancelError, stop_for};
 
 /// How long the owner of a job may leave a deadline alone before others see to it.
 const HUNG: Duration = Duration::from_secs(15);
@@ -126,8 +126,12 @@ pub(super) async fn overdue_runs(app: &App) -> Result<(), StoreError> {
     };
     for (run, limit) in overdue {
         info!(run.id = %run, "run exceeded its timeout of {limit} ms");
+        let end = EndReason::TimedOut {
+            limit: TimeLimit::WorkflowTimeout,
+            after_ms: u64::try_from(limit).unwrap_or(0),
+        };
         let reason = format!("workflow_timeout: run exceeded the workflow timeout of {limit}ms");
-        match cancel(app, run, false, "kici", &reason).await {
+        match stop_for(app, run, &reason, end).await {
             Ok(_) | Err(CancelError::Ended { .. } | CancelError::Unknown(_)) => {}
             Err(error) => {
                 warn!(run.id = %run, error = %Chain(&error), "could not stop a run that takes too long")

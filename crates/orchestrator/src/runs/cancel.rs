@@ -67,12 +67,42 @@ pub(crate) async fn cancel(
     by: &str,
     reason: &str,
 ) -> Result<Cancelled, CancelError> {
+    let end = EndReason::Cancelled { by: Some(by.to_owned()), reason: Some(reason.to_owned()) };
+    stop(app, run, Wish { force, again: true, by, reason, end }).await
+}
+
+/// Stops a run for a reason of ours. One that is being stopped already is left to that. `end` is what jobs that have
+/// not started end with.
+pub(crate) async fn stop_for(
+    app: &App,
+    run: Uuid,
+    reason: &str,
+    end: EndReason,
+) -> Result<Cancelled, CancelError> {
+    stop(app, run, Wish { force: false, again: false, by: "kici", reason, end }).await
+}
+
+/// How a run is to be stopped.
+struct Wish<'a> {
+    force: bool,
+    /// Said twice, it means force.
+    again: bool,
+    by: &'a str,
+    reason: &'a str,
+    end: EndReason,
+}
+
+async fn stop(app: &App, run: Uuid, wish: Wish<'_>) -> Result<Cancelled, CancelError> {
+    let Wish { force, by, reason, .. } = wish;
     let store = |source| CancelError::Store { run, source };
     let mut tx = app.store.begin().await.map_err(store)?;
     let locked =
         run_lock(&mut tx, &[run]).await.map_err(store)?.pop().ok_or(CancelError::Unknown(run))?;
     if locked.state.parse().is_ok_and(RunState::is_final) {
         return Err(CancelError::Ended { run, state: locked.state });
+    }
+    if locked.stop.is_some() && !wish.again {
+        return Ok(Cancelled { state: RunState::Cancelling, jobs: 0 });
     }
     let force = force || locked.stop.is_some();
     run_stop(&mut tx, run, if force { "force" } else { "graceful" }, by, reason)
@@ -83,13 +113,9 @@ pub(crate) async fn cancel(
         open.iter().partition(|job| job.state.parse().is_ok_and(JobState::is_with_agent));
     let ends: Vec<Finish> = waiting
         .iter()
-        .map(|job| {
-            let reason =
-                EndReason::Cancelled { by: Some(by.to_owned()), reason: Some(reason.to_owned()) };
-            Finish {
-                attempt: Some(job.attempt),
-                ..Finish::because(run, job.id, Ending::Cancelled, reason)
-            }
+        .map(|job| Finish {
+            attempt: Some(job.attempt),
+            ..Finish::because(run, job.id, Ending::Cancelled, wish.end.clone())
         })
         .collect();
     // One whose agent is away keeps its deadline: the agent is told when it is back, or the job ends then.

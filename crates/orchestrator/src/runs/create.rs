@@ -8,6 +8,7 @@ use kici_store::definition::{Content, definition_insert, selector_insert};
 use kici_store::hold::{HoldRow, hold_insert};
 use kici_store::job::{JobRow, NeedRow, job_insert, need_insert};
 use kici_store::run::{RunRow, run_insert};
+use kici_store::slot::{SlotRow, slot_insert};
 use kici_store::{PgConnection, StoreError};
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ pub(crate) struct NewRun {
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) needs: Vec<NeedRow>,
     pub(crate) holds: Vec<HoldRow>,
+    pub(crate) slots: Vec<SlotRow>,
     pub(crate) definition: Option<Content>,
     pub(crate) selectors: Vec<Content>,
 }
@@ -56,6 +58,10 @@ pub(crate) async fn create(
     let holds: Vec<HoldRow> = new.iter().flat_map(|run| run.holds.iter().cloned()).collect();
     if !holds.is_empty() {
         hold_insert(conn, &holds).await?;
+    }
+    let slots: Vec<SlotRow> = new.iter().flat_map(|run| run.slots.iter().cloned()).collect();
+    if !slots.is_empty() {
+        slot_insert(conn, &slots).await?;
     }
     Ok(created)
 }

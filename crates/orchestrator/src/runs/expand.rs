@@ -56,6 +56,7 @@ pub(crate) fn expand(
             .map(|environment| environment.value.clone())
             .collect(),
         env: job.env.clone(),
+        group: job.concurrency_group.clone(),
         approval: job.approval.clone(),
         timeout_ms: job.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
         ..PlannedJob::default()

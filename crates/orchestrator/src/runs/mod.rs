@@ -2,8 +2,8 @@
 //!
 //! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `expand` says what one job
 //! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event;
-//! `hold` keeps it, or some of its jobs, until somebody approves; `create` writes them. Every run comes this way,
-//! whatever caused it. `cancel` stops one.
+//! `hold` keeps it, or some of its jobs, until somebody approves, `slot` until there is room in their concurrency
+//! groups; `create` writes them. Every run comes this way, whatever caused it. `cancel` stops one.
 
 mod cancel;
 mod content;
@@ -13,9 +13,10 @@ mod feed;
 mod hold;
 mod inline;
 mod plan;
+mod slot;
 mod stamp;
 
-pub(crate) use cancel::{CancelError, KILL_WITHIN, STOP_WITHIN, cancel};
+pub(crate) use cancel::{CancelError, KILL_WITHIN, STOP_WITHIN, cancel, stop_for};
 pub(crate) use content::{SelectorBody, content};
 pub(crate) use create::{NewRun, StoredContents, create};
 pub(crate) use feed::{Feed, Following};

@@ -31,8 +31,20 @@ pub(crate) struct WorkflowPlan {
     pub(crate) timeout_ms: Option<u64>,
     /// Who has to approve before any job starts.
     pub(crate) approval: Option<Approval>,
+    /// Its concurrency group, where it can be named here.
+    pub(crate) concurrency: Option<PlannedGroup>,
     /// Why no run of it can start.
     pub(crate) refused: Option<(InitCategory, String)>,
+}
+
+/// The concurrency group of a workflow.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedGroup {
+    pub(crate) group: TextValue,
+    /// How many runs may be active.
+    pub(crate) max: u32,
+    /// Newer runs cancel older ones.
+    pub(crate) cancel: bool,
 }
 
 /// A job of a plan.
@@ -53,6 +65,8 @@ pub(crate) struct PlannedJob {
     pub(crate) selector: Uuid,
     pub(crate) environments: Vec<TextValue>,
     pub(crate) env: Option<EnvValue>,
+    /// Its own concurrency group.
+    pub(crate) group: Option<TextValue>,
     /// Limit of the job, ms.
     pub(crate) timeout_ms: Option<u64>,
     /// Upstream (index in the plan's jobs) and the final states that are good.
@@ -94,6 +108,7 @@ impl WorkflowPlan {
             jobs: planner.jobs,
             timeout_ms: workflow.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
             approval: workflow.approval.clone(),
+            concurrency: group(workflow),
             refused: refused(workflow),
         }
     }
@@ -116,6 +131,13 @@ impl PlannedJob {
         let lock_index = Some(lock_index);
         PlannedJob { name, base_name, lock_index, fails: Some(reason), ..PlannedJob::default() }
     }
+}
+
+/// The workflow's group, if its name or its function is written down.
+fn group(workflow: &Workflow) -> Option<PlannedGroup> {
+    let concurrency = workflow.concurrency.as_ref()?;
+    let (max, cancel) = concurrency.effective();
+    Some(PlannedGroup { group: concurrency.group.clone()?, max, cancel })
 }
 
 /// A whole workflow that must not start: what it asks for would be skipped silently otherwise.

@@ -19,6 +19,7 @@ use super::create::NewRun;
 use super::hold::hold;
 use super::inline;
 use super::plan::{PlannedJob, WorkflowPlan};
+use super::slot::slots;
 
 /// What a run is made for.
 #[derive(Debug, Clone)]
@@ -49,6 +50,7 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
     let settled = settle(plan, &resolved);
     let run = RunId::generate();
     let ids: Vec<Uuid> = plan.jobs.iter().map(|_| JobId::generate().0).collect();
+    let groups = resolved.iter().map(|job| job.group.clone()).collect();
     let mut jobs = Vec::with_capacity(plan.jobs.len());
     let mut needs = Vec::new();
     let mut environment = None;
@@ -69,6 +71,7 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         &mut jobs,
         plan.jobs.iter().map(|job| job.approval.as_ref()),
     );
+    let slots = slots(run.0, &cause, plan.concurrency.as_ref(), &mut jobs, groups);
     let derived = derive_run(
         plan.jobs.iter().zip(&settled).map(|(job, settled)| (job.name.as_str(), settled.state)),
         false,
@@ -100,6 +103,7 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         jobs,
         needs,
         holds,
+        slots,
         definition: Some(plan.definition.clone()),
         selectors: plan.selectors.clone(),
     }
@@ -132,6 +136,7 @@ fn failed(workflow: &str, cause: &Cause<'_>, category: InitCategory, message: &s
         jobs: Vec::new(),
         needs: Vec::new(),
         holds: Vec::new(),
+        slots: Vec::new(),
         definition: None,
         selectors: Vec::new(),
     }
@@ -164,6 +169,8 @@ fn run_row(workflow: &str, cause: &Cause<'_>) -> RunRow {
 struct Resolved {
     environment: Option<String>,
     env: Option<String>,
+    /// The concurrency group in which it has to be alone.
+    group: Option<String>,
     fails: Option<EndReason>,
 }
 
@@ -176,6 +183,7 @@ fn resolve(job: &PlannedJob, event: &Event) -> Resolved {
         category: InitCategory::DynamicEval,
         message: clean(&format!("{what} of job '{}': {error}", job.base_name)),
     };
+    let mut environments = Vec::new();
     for environment in &job.environments {
         let name = match environment {
             TextValue::Text(name) => Ok(name.clone()),
@@ -183,6 +191,7 @@ fn resolve(job: &PlannedJob, event: &Event) -> Resolved {
         };
         match name {
             Ok(name) if !name.is_empty() => {
+                environments.push(clean(&name));
                 resolved.environment = resolved.environment.or(Some(clean(&name)))
             }
             Ok(_) => {}
@@ -191,6 +200,22 @@ fn resolve(job: &PlannedJob, event: &Event) -> Resolved {
                 return resolved;
             }
         }
+    }
+    let group = match &job.group {
+        None => None,
+        Some(TextValue::Text(name)) => Some(Ok(name.clone())),
+        Some(TextValue::Inline(computed)) => Some(inline::job_group(computed, event)),
+    };
+    match group {
+        // A group that is named like an environment of the job stands for that environment's own limit.
+        Some(Ok(name)) => {
+            resolved.group = Some(clean(&name)).filter(|name| !environments.contains(name))
+        }
+        Some(Err(error)) => {
+            resolved.fails = Some(failure("concurrencyGroup", error));
+            return resolved;
+        }
+        None => {}
     }
     let env = match &job.env {
         None => return resolved,

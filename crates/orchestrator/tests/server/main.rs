@@ -8,6 +8,7 @@ mod cluster;
 mod crash;
 mod deliveries;
 mod env;
+mod groups;
 mod holds;
 mod http;
 mod logs;

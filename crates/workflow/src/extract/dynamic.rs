@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::problem::{Problem, Report};
 use super::purity;
-use crate::describe::{Field, FnRef, JobDef};
+use crate::describe::{ConcurrencyDef, Field, FnRef, JobDef};
 
 /// The environments of a job.
 pub(super) fn environments(
@@ -88,6 +88,19 @@ pub(super) fn concurrency_group(
             (false, Some(TextValue::Text(first.clone())))
         }
         (None, _) => (false, None),
+    }
+}
+
+/// The group of a workflow, if an orchestrator can name it. Otherwise an agent does, which costs a run that waits its
+/// agent, but needs nothing from the author.
+pub(super) fn workflow_group(concurrency: &ConcurrencyDef) -> Option<TextValue> {
+    match concurrency.group.as_ref()? {
+        Field::Value(Value::String(name)) => Some(TextValue::Text(name.clone())),
+        Field::Value(_) => None,
+        Field::Function(function) => {
+            let text = function.text.as_deref()?;
+            purity::check(text).ok().map(|()| TextValue::Inline(Inline::new(text)))
+        }
     }
 }
 

@@ -133,6 +133,7 @@ fn workflow(root: &Path, entry: &EntryFile, def: &WorkflowDef, report: &mut Repo
             has_group: concurrency.group.is_some(),
             cancel_in_progress: concurrency.cancel_in_progress,
             max: concurrency.max.map(kici_model::js::JsNumber),
+            group: dynamic::workflow_group(concurrency),
         }),
         timeout: option("timeout").and_then(|value| value.as_f64()).map(kici_model::js::JsNumber),
         approval: approval::approval(

@@ -1,10 +1,12 @@
 //! What a registered agent says: about its jobs, about itself, and what it asks for its jobs.
 
-use kici_protocol::agent::{FromAgent, JobState, JobStatus, LogChunk, RejectReason, RunEvent};
+use kici_protocol::agent::{
+    ConcurrencyAction, ConcurrencyReport, FromAgent, JobState, JobStatus, LogChunk, RejectReason, RunEvent,
+};
 use uuid::Uuid;
 
 use super::{Effect, Held, Link};
-use crate::agents::{answers, outcome};
+use crate::agents::{answers, groups, outcome};
 use crate::jobs::Fact;
 use crate::logs::Place;
 
@@ -57,6 +59,7 @@ impl Link {
                     Fact::Step(Box::new(outcome::step(job, held.attempt, &status)))
                 })
             }
+            FromAgent::ConcurrencyReport(report) => self.group(report),
             FromAgent::StepApprovalRequest(request) => {
                 let id = request.job_id.clone();
                 let about = About { kind: "step.approval-request", job: &id, message: "" };
@@ -139,6 +142,22 @@ impl Link {
         self.about(about, |_, job, held, message| {
             vec![Effect::Report { fact: fact(job, held), message }]
         })
+    }
+
+    /// A job asks for a place in a concurrency group. One that is not held here is told so: it would wait in vain.
+    fn group(&mut self, report: ConcurrencyReport) -> Vec<Effect> {
+        let held = report.job_id.parse().is_ok_and(|job| self.held.contains_key(&job));
+        let refused = (!held).then(|| {
+            let reason = Some("the agent does not hold this job".to_owned());
+            let ids = (report.run_id.clone(), report.job_id.clone());
+            Effect::Send(groups::ack(&report.message_id, ids, ConcurrencyAction::Cancel, reason))
+        });
+        let about = About { kind: "job.concurrency.report", job: &report.job_id, message: "" };
+        let more = self.about(about, |_, job, held, _| {
+            let (request, group) = (report.message_id.clone(), report.group.clone());
+            vec![Effect::Group { run: held.run, job, request, group }]
+        });
+        refused.into_iter().chain(more).collect()
     }
 
     fn about(

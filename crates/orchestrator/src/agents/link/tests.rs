@@ -21,6 +21,7 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Load { active, .. } => format!("load {active}"),
         Effect::Pause { draining } => format!("pause draining={draining}"),
         Effect::Foreign { kind, .. } => format!("foreign {kind}"),
+        Effect::Group { group, .. } => format!("group {group}"),
         Effect::Approval { .. } => "approval".into(),
         Effect::Clock(_) => "clock".into(),
         Effect::Note(_) => "note".into(),
