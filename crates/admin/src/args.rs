@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::{agent, db, event_log, runs, source, token};
+use crate::{agent, db, event_log, queue, runs, source, token};
 
 /// Operate a KiCI orchestrator: sources, agents, tokens, runs and the database.
 #[derive(Debug, Parser)]
@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Runs of workflows, their jobs and logs.
     #[command(subcommand)]
     Runs(runs::Command),
+    /// Jobs that wait for an agent.
+    #[command(subcommand)]
+    Queue(queue::Command),
     /// The tokens of operators and their scripts.
     #[command(subcommand)]
     Token(token::Command),

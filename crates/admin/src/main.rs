@@ -13,6 +13,7 @@ mod event_log;
 mod failure;
 mod hook;
 mod output;
+mod queue;
 mod runs;
 mod secret_input;
 mod source;
@@ -49,6 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Source(command) => source::run(&mut context, command).await,
         Command::Agent(command) => agent::run(&mut context, command).await,
         Command::Runs(command) => runs::run(&mut context, command).await,
+        Command::Queue(command) => queue::run(&mut context, command).await,
         Command::Token(command) => token::run(&mut context, command).await,
         Command::Db(command) => db::run(&mut context, command).await,
         Command::EventLog(command) => event_log::run(&mut context, command).await,

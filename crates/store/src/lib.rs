@@ -26,6 +26,7 @@ pub mod lease;
 pub mod log_chunk;
 pub mod org_setting;
 pub mod queue;
+pub mod queue_view;
 pub mod roster;
 pub mod run;
 pub mod send;

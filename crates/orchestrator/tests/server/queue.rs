@@ -109,3 +109,54 @@ async fn a_job_that_no_agent_takes_ends_and_its_dependants_with_it() {
     .await;
     env.run_is("failed").await;
 }
+
+#[tokio::test]
+async fn the_queue_is_shown_with_places_and_reasons_and_can_be_cleared() {
+    let env = Env::start().await;
+    let sha = env.commit_jobs(many(3));
+    env.push("d1", &sha).await;
+    env.run_is("pending").await;
+    let entries = kici_testkit::wait_until(crate::env::LIMIT, "reasons", async || {
+        let list = env.admin_get("/api/v1/admin/queue?status=pending").await;
+        let entries = list["entries"].as_array().unwrap().clone();
+        let known = entries.len() == 3 && entries.iter().all(|entry| !entry["reason"].is_null());
+        if known { Ok(entries) } else { Err(list) }
+    })
+    .await;
+    let shown: Vec<String> = entries
+        .iter()
+        .map(|entry| format!("{} {} {}", entry["position"], entry["job_name"], entry["reason"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            r#"1 "one (000)" "no connected agent offers `linux`""#,
+            r#"2 "one (001)" "no connected agent offers `linux`""#,
+            r#"3 "one (002)" "no connected agent offers `linux`""#,
+        ]
+    );
+    let second =
+        env.admin_get(&format!("/api/v1/admin/queue/{}", entries[1]["id"].as_str().unwrap())).await;
+    assert_eq!((&second["job_name"], &second["position"]), (&json!("one (001)"), &json!(2)));
+    assert!(second["expires_at"].is_string() && second["job_config"].is_string(), "{second}");
+    let body = json!({"jobName": "one (001)", "dryRun": true});
+    let would: Value =
+        env.admin_post("/api/v1/admin/queue/clear", &body).await.json().await.unwrap();
+    assert_eq!(would, json!({"cleared": false, "jobs": [second["id"]]}));
+    let body = json!({"jobName": "one (001)", "reason": "not today"});
+    let done: Value =
+        env.admin_post("/api/v1/admin/queue/clear", &body).await.json().await.unwrap();
+    assert_eq!(done["jobs"], would["jobs"]);
+    let shown = env.shown().await;
+    assert_eq!(&shown[0], "one (000) queued");
+    assert!(
+        shown[1].starts_with("one (001) cancelled (cancelled by ")
+            && shown[1].ends_with("not today)"),
+        "{shown:?}"
+    );
+    let done = env.admin_post("/api/v1/admin/queue/clear", &json!({})).await;
+    assert_eq!(done.status(), 200);
+    env.run_is("cancelled").await;
+    let list = env.admin_get("/api/v1/admin/queue").await;
+    assert_eq!(list, json!({"entries": []}));
+}

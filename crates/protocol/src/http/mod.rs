@@ -11,6 +11,7 @@ pub mod error;
 pub mod follow;
 pub mod holds;
 pub mod page;
+pub mod queue;
 pub mod runs;
 pub mod service;
 pub mod sources;

@@ -11,6 +11,7 @@ mod follow;
 mod holds;
 mod input;
 mod logs;
+mod queue;
 mod run_view;
 mod runs;
 mod service;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Routes {
         .merge(sources::routes())
         .merge(runs::routes())
         .merge(holds::routes())
+        .merge(queue::routes())
         .merge(logs::routes())
         .merge(follow::routes())
         .merge(deliveries::routes())
