@@ -21,8 +21,8 @@ impl std::fmt::Display for Difference {
 }
 
 /// Compares our lock file with a reference, both as text. Exempt: `sourceLocation`, the text of
-/// inline expressions, the source of label expressions that accept the same labels, and therefore the
-/// top-level `contentHash`, which must be right for each file itself.
+/// inline expressions, the source of label expressions that accept the same labels, a `concurrency.group` that only
+/// ours has, and therefore the top-level `contentHash`, which must be right for each file itself.
 pub fn compare_lock(ours: &str, theirs: &str) -> Vec<Difference> {
     let mut out = Vec::new();
     let mut parsed = Vec::new();
@@ -88,7 +88,9 @@ fn objects(path: &str, a: &Map<String, Value>, b: &Map<String, Value>, out: &mut
         let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let exempt = key == "sourceLocation"
             || both_inline && key == "expression"
-            || path.is_empty() && key == "contentHash";
+            || path.is_empty() && key == "contentHash"
+            // Our addition, which others do not write.
+            || path.ends_with(".concurrency") && key == "group" && !b.contains_key(key);
         match (a.get(key), b.get(key)) {
             _ if exempt => {}
             (Some(a), Some(b)) => compare(&place, a, b, out),

@@ -162,3 +162,23 @@ fn a_function_that_needs_an_agent_is_flagged_and_explained() {
     assert_eq!(warnings.len(), 2);
     assert!(warnings.iter().any(|warning| warning.contains("it uses `process`")), "{warnings:?}");
 }
+
+#[test]
+fn the_group_of_a_workflow_is_written_where_an_orchestrator_can_name_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = |group: serde_json::Value| {
+        let mut module = workflow(vec![job("a", json!({}))]);
+        module[0]["concurrency"] = json!({"group": group, "max": 2});
+        let extracted = extract(dir.path(), &[entry(".kici/workflows/a.ts", module)]).unwrap();
+        assert!(extracted.warnings.is_empty());
+        extracted.lock.to_value()["workflows"][0]["concurrency"].clone()
+    };
+    let function = |text: &str| json!({"$fn": 1, "text": text});
+    let pure = "({ branch }) => `deploy-${branch}`";
+    assert_eq!(
+        group(function(pure)),
+        json!({"hasGroup": true, "max": 2, "group": {"_type": "inline", "expression": pure}})
+    );
+    let impure = group(function("() => process.env.GROUP"));
+    assert_eq!(impure, json!({"hasGroup": true, "max": 2}), "an agent evaluates it");
+}
