@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use kici_model::lock::RunsOnPick;
 use kici_store::claim::{Claim, Limit, Line, Waiting, job_candidates, job_claim, waiting_lines};
 use kici_store::share::{Served, share_held, share_ids, share_served, share_turns};
 use kici_store::{PgConnection, Store, StoreError};
 use uuid::Uuid;
 
+use super::fitting::Fitting;
 use super::selectors::Selectors;
 use super::shares::{Standing, Turns, allocate};
 use crate::agents::Offer;
@@ -73,7 +73,12 @@ pub(super) async fn pass(
     if explain {
         selectors.explain(&mut tx, &waiting, &offers).await?;
     }
-    let places = places(selectors, &waiting, &offers);
+    let mut fitting = Fitting::new(selectors, &waiting, &offers);
+    let places: HashMap<Uuid, usize> = waiting
+        .iter()
+        .map(|id| (*id, fitting.places(*id).min(BATCH)))
+        .filter(|(_, places)| *places > 0)
+        .collect();
     let served: Vec<&Line> =
         lines.iter().filter(|line| line.due && places.contains_key(&line.selector)).collect();
     let standings = shares.standings(app, &mut tx, &served).await?;
@@ -82,7 +87,7 @@ pub(super) async fn pass(
     let candidates =
         if limits.is_empty() { Vec::new() } else { job_candidates(&mut tx, &limits).await? };
     let short = candidates.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
-    let chosen = choose(selectors, &standings, candidates, &offers);
+    let chosen = choose(&mut fitting, &standings, candidates);
     let claims: Vec<Claim> = chosen
         .iter()
         .map(|(job, at)| Claim { job: job.id, agent: offers[*at].agent.id().to_owned() })
@@ -109,19 +114,6 @@ pub(super) async fn pass(
     // Only a repository that shares can leave places that another would have taken.
     let again = claimed.len() >= BATCH || (short && !claimed.is_empty() && standings.len() > 1);
     Ok(Pass { claimed, again })
-}
-
-/// Selector → places that free agents have for it, where there are any.
-fn places(selectors: &Selectors, waiting: &[Uuid], offers: &[Offer]) -> HashMap<Uuid, usize> {
-    let places = |id: &Uuid| -> usize {
-        let Some(known) = selectors.get(*id) else { return 0 };
-        offers
-            .iter()
-            .filter(|offer| offer.free > 0 && known.selector.matches(offer.agent.labels()))
-            .map(|offer| offer.free)
-            .sum()
-    };
-    waiting.iter().map(|id| (*id, places(id).min(BATCH))).filter(|(_, n)| *n > 0).collect()
 }
 
 /// How many jobs of each line to look at: all places for a repository that is alone, its fair part for each of several.
@@ -157,10 +149,9 @@ fn limits(
 /// Repositories by turns, each one's jobs in their order; a job takes the agent that its selector picks among those
 /// with a place left.
 fn choose(
-    selectors: &Selectors,
+    fitting: &mut Fitting<'_>,
     standings: &BTreeMap<i64, Standing>,
     mut candidates: Vec<Waiting>,
-    offers: &[Offer],
 ) -> Vec<(Waiting, usize)> {
     candidates.sort_by_key(|job| (job.place, job.id));
     let mut of_share: BTreeMap<i64, VecDeque<Waiting>> = BTreeMap::new();
@@ -168,7 +159,6 @@ fn choose(
         of_share.entry(job.share).or_default().push_back(job);
     }
     let mut turns = Turns::new(of_share.keys().filter_map(|share| standings.get(share).copied()));
-    let mut free: Vec<usize> = offers.iter().map(|offer| offer.free).collect();
     let mut full: HashSet<Uuid> = HashSet::new();
     let mut chosen = Vec::new();
     while chosen.len() < BATCH
@@ -179,43 +169,16 @@ fn choose(
             if full.contains(&job.selector) {
                 continue;
             }
-            let Some(at) = agent_for(selectors, &job, offers, &free, chosen.len()) else {
+            let Some(at) = fitting.take(job.selector, job.refused_by.as_deref()) else {
                 full.insert(job.selector);
                 continue;
             };
-            free[at] -= 1;
             chosen.push((job, at));
             turns.served(next);
             break;
         }
     }
     chosen
-}
-
-/// The agent that a job takes; none when no fitting one has a place left.
-fn agent_for(
-    selectors: &Selectors,
-    job: &Waiting,
-    offers: &[Offer],
-    free: &[usize],
-    turn: usize,
-) -> Option<usize> {
-    let known = selectors.get(job.selector)?;
-    let fitting: Vec<usize> = (0..offers.len())
-        .filter(|at| free[*at] > 0 && known.selector.matches(offers[*at].agent.labels()))
-        .collect();
-    // Offers come sorted by agent id: the first is the lowest. Who refused the job goes last.
-    let others: Vec<usize> = fitting
-        .iter()
-        .copied()
-        .filter(|at| job.refused_by.as_deref() != Some(offers[*at].agent.id()))
-        .collect();
-    let fitting = if others.is_empty() { fitting } else { others };
-    match known.pick {
-        RunsOnPick::Deterministic => fitting.first().copied(),
-        RunsOnPick::Any if fitting.is_empty() => None,
-        RunsOnPick::Any => Some(fitting[turn % fitting.len()]),
-    }
 }
 
 impl Shares {
