@@ -6,6 +6,7 @@
 mod agents;
 mod compile;
 mod dispatch;
+mod fairness;
 mod idle;
 mod job;
 mod measure;
@@ -48,6 +49,8 @@ enum Bench {
     Agents,
     /// Jobs per second through simulated agents.
     Dispatch,
+    /// How long a single job waits while another repository floods the queue.
+    Fairness,
 }
 
 impl Bench {
@@ -59,6 +62,7 @@ impl Bench {
             Self::Compile => "compile",
             Self::Agents => "agents",
             Self::Dispatch => "dispatch",
+            Self::Fairness => "fairness",
         }
     }
 }
@@ -76,6 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Compile => compile::measure(&mut metrics)?,
         Bench::Agents => agents::measure(&mut metrics)?,
         Bench::Dispatch => dispatch::measure(&mut metrics)?,
+        Bench::Fairness => fairness::measure(&mut metrics)?,
     }
     Ok(ExitCode::SUCCESS)
 }

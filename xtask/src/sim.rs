@@ -1,7 +1,7 @@
 //! `cargo xtask sim-agents`: many simulated agents in one process, over real sockets.
 //!
-//! Each one authenticates, registers, sends its heartbeats, and answers a job at once: acknowledged, running,
-//! succeeded. Nothing is executed. The process tells on standard output, one JSON object a line, how many are
+//! Each one authenticates, registers, sends its heartbeats, and answers a job: acknowledged, running, succeeded, at
+//! once or after `--job-ms`. Nothing is executed. The process tells on standard output, one JSON object a line, how many are
 //! registered and how many jobs have ended; it ends with its standard input.
 
 mod agent;
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// What their ids begin with.
     #[arg(long, default_value = "sim")]
     prefix: String,
+    /// How long each job takes, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    job_ms: u64,
 }
 
 /// What all agents have counted.
@@ -78,6 +81,7 @@ async fn simulate(arguments: Arguments) -> Result<()> {
             labels: Arc::clone(&labels),
             gate: Arc::clone(&gate),
             counts: Arc::clone(&counts),
+            length: Duration::from_millis(arguments.job_ms),
         };
         tokio::spawn(agent.run());
     }

@@ -32,11 +32,22 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    /// Starts `count` agents for the orchestrator on this port.
+    /// Starts `count` agents for the orchestrator on this port, which end every job at once.
     pub(super) fn start(port: u16, token: &str, count: usize) -> Result<Agents> {
+        Self::start_with_jobs_of(port, token, count, Duration::ZERO)
+    }
+
+    /// The same with a length of jobs.
+    pub(super) fn start_with_jobs_of(
+        port: u16,
+        token: &str,
+        count: usize,
+        length: Duration,
+    ) -> Result<Agents> {
         let mut command = workspace::command(Profile::Release.program("xtask"));
         command.args(["sim-agents", "--url", &format!("ws://127.0.0.1:{port}/ws")]);
         command.args(["--token", token, "--count", &count.to_string()]);
+        command.args(["--job-ms", &length.as_millis().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut companion =
             Companion::spawn(command).context("could not start the simulated agents")?;

@@ -53,7 +53,7 @@ pub(super) fn measure(metrics: &mut Metrics) -> Result<()> {
 
     let installation = Installation::start(Profile::Release, &folder)?;
     let source = open_source(&installation, repository.path())?;
-    let body = Arc::new(Body { sha, counter: AtomicU64::new(0) });
+    let body = Arc::new(Body { repository: ".".to_owned(), sha, counter: AtomicU64::new(0) });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
 
@@ -100,7 +100,20 @@ pub(super) fn deliver(
     first: usize,
     count: usize,
 ) -> Result<()> {
-    let body = Body { sha: sha.to_owned(), counter: AtomicU64::new(first as u64) };
+    deliver_to(installation, source, ".", sha, first, count)
+}
+
+/// The same for a repository of the source.
+pub(super) fn deliver_to(
+    installation: &Installation,
+    source: &str,
+    repository: &str,
+    sha: &str,
+    first: usize,
+    count: usize,
+) -> Result<()> {
+    let counter = AtomicU64::new(first as u64);
+    let body = Body { repository: repository.to_owned(), sha: sha.to_owned(), counter };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut client = Client::connect(installation.port(), source).await?;
@@ -119,6 +132,7 @@ fn webhook_path(source: &Value) -> Result<String> {
 
 /// Makes each delivery different: the same content twice is one delivery.
 struct Body {
+    repository: String,
     sha: String,
     counter: AtomicU64,
 }
@@ -126,9 +140,9 @@ struct Body {
 impl Body {
     fn next(&self) -> String {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let sha = &self.sha;
+        let Body { repository, sha, .. } = self;
         format!(
-            r#"{{"ref":"refs/heads/main","after":"{sha}","number":{number},"repository":{{"full_name":".","default_branch":"main"}}}}"#
+            r#"{{"ref":"refs/heads/main","after":"{sha}","number":{number},"repository":{{"full_name":"{repository}","default_branch":"main"}}}}"#
         )
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Agent {
     pub(super) labels: Arc<[String]>,
     pub(super) gate: Arc<Semaphore>,
     pub(super) counts: Arc<Counts>,
+    /// How long a job takes.
+    pub(super) length: Duration,
 }
 
 /// What an agent has to know of a message.
@@ -117,7 +119,7 @@ impl Agent {
         }
     }
 
-    /// Everything that an agent says of a trivial job, in one go.
+    /// Everything that an agent says of a trivial job, in one go if it takes no time.
     async fn job(&self, socket: &mut Socket, job: &Heard, number: u64) -> Result<()> {
         let about = |kind: &str, what: &str, more: Value| {
             let mut message = json!({
@@ -132,6 +134,10 @@ impl Agent {
         let done = json!({"state": "success", "data": {"durationMs": 0, "stepResults": []}});
         socket.feed(about("job.ack", "ack", json!({}))).await?;
         socket.feed(about("job.status", "running", json!({"state": "running"}))).await?;
+        if !self.length.is_zero() {
+            socket.flush().await?;
+            tokio::time::sleep(self.length).await;
+        }
         socket.feed(about("job.status", "end", done)).await?;
         let free = json!({"type": "agent.status", "messageId": format!("{}-{number}-free", self.id),
                           "agentId": self.id, "activeJobs": 0});

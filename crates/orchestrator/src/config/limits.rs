@@ -1,4 +1,4 @@
-//! Limits of the queue, the lock-file cache and the event log.
+//! Limits of the queue, the lock-file cache and the event log, and how long things are kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -100,6 +100,28 @@ impl EventsConfig {
             lease: vars.millis("KICI_EVENT_ROUTER_LEASE_DURATION_MS", 60_000, 1000),
             retry_base: vars.millis("KICI_EVENT_ROUTER_RETRY_BASE_BACKOFF_MS", 5000, 1),
             retry_max: vars.millis("KICI_EVENT_ROUTER_RETRY_MAX_BACKOFF_MS", 300_000, 1),
+        }
+    }
+}
+
+/// How long what has ended is kept.
+#[derive(Debug, Clone)]
+pub struct RetentionConfig {
+    /// `KICI_RUN_RETENTION_DAYS`: ended runs with their logs; none = for ever.
+    pub runs: Option<Duration>,
+    /// `KICI_EVENT_LOG_RETENTION_DAYS`: settled deliveries whose runs are gone; none = for ever.
+    pub deliveries: Option<Duration>,
+}
+
+impl RetentionConfig {
+    pub(super) fn read(vars: &mut Vars) -> RetentionConfig {
+        let mut days = |name| {
+            let days: u32 = vars.number(name, 0, 0);
+            (days > 0).then(|| Duration::from_secs(u64::from(days) * 24 * 60 * 60))
+        };
+        RetentionConfig {
+            runs: days("KICI_RUN_RETENTION_DAYS"),
+            deliveries: days("KICI_EVENT_LOG_RETENTION_DAYS"),
         }
     }
 }

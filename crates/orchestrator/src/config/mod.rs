@@ -17,7 +17,7 @@ use std::fmt;
 
 pub use agents::{AgentAuth, AgentsConfig};
 pub use core::{BasePath, ServerConfig};
-pub use limits::{EventsConfig, LockFileCacheConfig, QueueConfig};
+pub use limits::{EventsConfig, LockFileCacheConfig, QueueConfig, RetentionConfig};
 pub use logging::{LogConfig, LogFormat, LogLevel};
 pub use secret_key::SecretKey;
 pub use storage::StorageConfig;
@@ -40,6 +40,8 @@ pub struct Config {
     pub lock_files: LockFileCacheConfig,
     /// Deliveries and events.
     pub events: EventsConfig,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
 }
 
 /// What is wrong with the environment, all of it at once.
@@ -97,6 +99,7 @@ impl Config {
             agents: AgentsConfig::read(&mut vars),
             lock_files: LockFileCacheConfig::read(&mut vars),
             events: EventsConfig::read(&mut vars),
+            retention: RetentionConfig::read(&mut vars),
         };
         let (invalid, mut warnings) = vars.finish();
         warnings.extend(known::ignored(vars.names()));

@@ -67,6 +67,11 @@ impl Logs {
         Ok(Logs { storage: Storage::open(config)?, jobs: Mutex::default() })
     }
 
+    /// Removes what is stored of a job's log.
+    pub(crate) async fn remove(&self, job: Uuid) -> anyhow::Result<()> {
+        self.storage.remove(job).await
+    }
+
     /// Takes lines of a step. A message that came before is dropped.
     pub(crate) async fn append(
         &self,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -59,9 +60,36 @@ impl Storage {
     }
 }
 
+impl Storage {
+    /// Removes everything that was stored for a job.
+    pub(super) async fn remove(&self, job: Uuid) -> anyhow::Result<()> {
+        let folder = folder(job);
+        let objects: Vec<Path> = self
+            .0
+            .list(Some(&folder))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await
+            .with_context(|| format!("could not list {folder}"))?;
+        for object in objects {
+            match self.0.delete(&object).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("could not remove {object}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Jobs are spread over folders by the random end of their ids.
 fn path(job: Uuid, attempt: i32, Object { number, writer }: Object) -> Path {
-    let id = job.simple().to_string();
     let name = if writer == 0 { format!("{number:06}") } else { format!("{number:06}-{writer}") };
-    Path::from(format!("logs/{}/{job}/{attempt}/{name}.log", &id[30..]))
+    Path::from(format!("{}/{attempt}/{name}.log", folder(job)))
+}
+
+fn folder(job: Uuid) -> Path {
+    let id = job.simple().to_string();
+    Path::from(format!("logs/{}/{job}", &id[30..]))
 }

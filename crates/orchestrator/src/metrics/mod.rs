@@ -36,6 +36,11 @@ struct StatusLabel {
     status: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: String,
+}
+
 /// Waiting and dispatched jobs, as last counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct QueueDepth {
@@ -67,6 +72,7 @@ pub(crate) struct Metrics {
     waiting: AtomicI64,
     with_agents: AtomicI64,
     backpressure: Gauge,
+    removed: Family<KindLabel, Counter>,
     resident: Gauge<f64, AtomicU64>,
 }
 
@@ -96,6 +102,7 @@ impl Metrics {
             waiting: AtomicI64::new(0),
             with_agents: AtomicI64::new(0),
             backpressure: Gauge::default(),
+            removed: Family::default(),
             resident: Gauge::default(),
         };
         metrics.registered()
@@ -117,6 +124,11 @@ impl Metrics {
             "kici_dispatch_queue_depth",
             "Jobs waiting for an agent or given to one",
             self.queue.clone(),
+        );
+        r.register(
+            "kici_orch_retention_removed",
+            "Ended runs and settled deliveries that were removed",
+            self.removed.clone(),
         );
         r.register(
             "kici_orch_queue_backpressure",
@@ -251,6 +263,11 @@ impl Metrics {
         self.queue
             .get_or_create(&StatusLabel { status: "dispatched".into() })
             .set(depth.dispatched);
+    }
+
+    /// Counts what was removed because it was too old.
+    pub(crate) fn removed(&self, kind: &str, count: u64) {
+        self.removed.get_or_create(&KindLabel { kind: kind.into() }).inc_by(count);
     }
 
     /// Whether the queue is deeper than it should be for a while.

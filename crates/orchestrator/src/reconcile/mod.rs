@@ -4,7 +4,7 @@
 //! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out,
 //! `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
 //! nobody speaks of any more, `queue` keeps the queue within its limits, `repair` finishes what a crash or a bug has left
-//! half done.
+//! half done, `retention` removes what is too old.
 
 mod deadlines;
 mod leader;
@@ -12,6 +12,7 @@ mod leases;
 mod orders;
 mod queue;
 mod repair;
+mod retention;
 mod silent;
 
 pub(crate) use leader::Leadership;

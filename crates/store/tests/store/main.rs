@@ -4,6 +4,7 @@
 mod agents;
 mod deliveries;
 mod leases;
+mod retention;
 
 use kici_store::{Connect, Store, StoreError};
 use kici_testkit::pg::TestDb;

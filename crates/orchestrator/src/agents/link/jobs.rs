@@ -1,7 +1,8 @@
 //! What a registered agent says: about its jobs, about itself, and what it asks for its jobs.
 
 use kici_protocol::agent::{
-    ConcurrencyAction, ConcurrencyReport, FromAgent, JobState, JobStatus, LogChunk, RejectReason, RunEvent,
+    ConcurrencyAction, ConcurrencyReport, FromAgent, JobState, JobStatus, LogChunk, RejectReason,
+    RunEvent,
 };
 use uuid::Uuid;
 
