@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     jobs_active: AtomicI64,
     steps: [AtomicU64; STEP_ENDS.len()],
     step_seconds: Histogram,
+    clone_seconds: Histogram,
     overhead_seconds: Histogram,
     log_bytes: AtomicU64,
     log_lines_dropped: AtomicU64,
@@ -42,6 +43,7 @@ impl Metrics {
             jobs_active: AtomicI64::new(0),
             steps: Default::default(),
             step_seconds: Histogram::new(&[0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0]),
+            clone_seconds: Histogram::new(&[0.5, 1.0, 5.0, 10.0, 30.0, 60.0]),
             overhead_seconds: Histogram::new(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]),
             log_bytes: AtomicU64::new(0),
             log_lines_dropped: AtomicU64::new(0),
@@ -80,6 +82,11 @@ impl Metrics {
         };
         self.steps[index].fetch_add(1, Ordering::Relaxed);
         self.step_seconds.observe(took);
+    }
+
+    /// A repository was checked out.
+    pub(crate) fn checked_out(&self, took: Duration) {
+        self.clone_seconds.observe(took);
     }
 
     /// Log lines were taken from a job.
@@ -139,6 +146,7 @@ impl Metrics {
             series.push(counter("kici_agent_steps_total", &[("status", state)], count));
         }
         series.push(self.step_seconds.metric("kici_agent_step_duration_seconds"));
+        series.push(self.clone_seconds.metric("kici_agent_clone_duration_seconds"));
         series.push(self.overhead_seconds.metric("kici_agent_job_overhead_seconds"));
         series.push(counter("kici_agent_log_bytes_total", &[], &self.log_bytes));
         series.push(counter("kici_agent_log_lines_dropped_total", &[], &self.log_lines_dropped));
@@ -293,6 +301,7 @@ mod tests {
         metrics.job_started();
         metrics.job_ended(JobState::Success, Duration::from_millis(20));
         metrics.step_ended(StepStatus::Failed, Duration::from_secs(2));
+        metrics.checked_out(Duration::from_secs(3));
         metrics.connected(true);
         let text = exposition(&metrics.snapshot());
         for line in [
@@ -304,6 +313,8 @@ mod tests {
             "kici_agent_step_duration_seconds_bucket{le=\"5\"} 1",
             "kici_agent_step_duration_seconds_bucket{le=\"+Inf\"} 1",
             "kici_agent_step_duration_seconds_sum 2",
+            "kici_agent_clone_duration_seconds_bucket{le=\"1\"} 0",
+            "kici_agent_clone_duration_seconds_bucket{le=\"5\"} 1",
             "kici_agent_job_overhead_seconds_bucket{le=\"0.025\"} 1",
             "kici_agent_log_bytes_total 0",
             "kici_agent_log_lines_dropped_total 0",

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const LINES: usize = 10_000;
 /// And their bytes together: an idle agent is small.
 const BYTES: usize = 2 * 1024 * 1024;
+/// Lines of one message together; escaped they may take six times as much.
+const BATCH: usize = 96 * 1024;
 /// One line; a longer one is cut.
 const LONGEST: usize = 16 * 1024;
 
@@ -64,12 +66,21 @@ impl OwnLog {
         std::mem::take(&mut self.ring().dropped)
     }
 
-    /// The next lines to forward.
+    /// The next lines to forward, not more than fit into a message.
     pub(crate) fn take(&self, most: usize) -> Vec<String> {
         let mut ring = self.ring();
         let first = ring.lines.len() - ring.waiting;
-        let taken: Vec<String> =
-            ring.lines.range(first..).take(most).map(|line| line.text.clone()).collect();
+        let mut bytes = 0;
+        let taken: Vec<String> = ring
+            .lines
+            .range(first..)
+            .take(most)
+            .take_while(|line| {
+                bytes += line.text.len();
+                bytes <= BATCH || bytes == line.text.len()
+            })
+            .map(|line| line.text.clone())
+            .collect();
         ring.waiting -= taken.len();
         taken
     }
@@ -117,6 +128,8 @@ mod tests {
         for _ in 0..200 {
             log.add(2, "y".repeat(LONGEST * 2));
         }
+        let batch = log.take(50);
+        assert_eq!(batch.len(), BATCH / LONGEST, "the size of a message is bounded");
         assert!(log.since(0).iter().map(String::len).sum::<usize>() <= BYTES);
     }
 }

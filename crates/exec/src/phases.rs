@@ -14,7 +14,8 @@ use crate::context::Context;
 use crate::indexes::CacheOwner;
 use crate::load::{self, Loaded};
 use crate::run::arm_deadline;
-use crate::{caches, concurrency, evaluate, init, rules, setup, steps};
+use crate::spec::JobEvent;
+use crate::{caches, concurrency, evaluate, init, millis, rules, setup, steps};
 
 /// What became of the phases.
 pub(crate) enum Phases {
@@ -31,7 +32,9 @@ pub(crate) async fn go(context: &Arc<Context>, warm: Option<Warm>, started: Inst
     let stop = &context.control.stop.term;
     let mut borrowed = Borrowed::default();
     let prepared = async {
+        let begun = Instant::now();
         borrowed = setup::check_out(context).await?;
+        context.say(JobEvent::CheckedOut { duration_ms: millis::of(begun.elapsed()) }).await;
         setup::packages(context).await?;
         setup::check_drift(context)
     };

@@ -217,6 +217,12 @@ pub enum JobEvent {
         /// Lines without their newline.
         lines: Vec<String>,
     },
+    /// The repository's files are there.
+    #[serde(rename_all = "camelCase")]
+    CheckedOut {
+        /// Wall clock, ms.
+        duration_ms: u64,
+    },
     /// A step, hook, init action or cache action began.
     #[serde(rename_all = "camelCase")]
     StepStarted {

@@ -138,7 +138,7 @@ impl Task {
         loop {
             if let Some(event) = first.take() {
                 match self.hear(event) {
-                    Ok(note) => waiting = Some(note),
+                    Ok(note) => waiting = note,
                     Err(end) => return (end, Some(process)),
                 }
             }
@@ -174,10 +174,10 @@ impl Task {
         }
     }
 
-    /// Puts an event of the process into a note; the result or nonsense ends the talk.
-    fn hear(&self, event: Result<JobEvent, process::ProcessError>) -> Result<Note, End> {
+    /// Puts an event of the process into a note, if it is worth one; the result or nonsense ends the talk.
+    fn hear(&self, event: Result<JobEvent, process::ProcessError>) -> Result<Option<Note>, End> {
         let event = event.map_err(|error| End::Silent(Chain(&error).to_string()))?;
-        Ok(match event {
+        Ok(Some(match event {
             JobEvent::Log { step, lines } => {
                 let bytes: usize = lines.iter().map(String::len).sum();
                 self.surroundings.metrics.log_taken(bytes as u64);
@@ -220,8 +220,12 @@ impl Task {
                 Note::Fact(Box::new(self.voice.step_ended(&step, outcome)))
             }
             JobEvent::Request { id, method, params } => Note::Request { id, method, params },
+            JobEvent::CheckedOut { duration_ms } => {
+                self.surroundings.metrics.checked_out(Duration::from_millis(duration_ms));
+                return Ok(None);
+            }
             JobEvent::Ended(result) => return Err(End::Result(Box::new(result))),
-        })
+        }))
     }
 
     async fn result_status(&mut self, mut result: JobResult) -> FromAgent {

@@ -88,7 +88,7 @@ impl Output {
                 }
                 self.line(job, &text);
             }
-            JobEvent::Request { .. } | JobEvent::Ended(_) => {}
+            JobEvent::CheckedOut { .. } | JobEvent::Request { .. } | JobEvent::Ended(_) => {}
         }
     }
 }
