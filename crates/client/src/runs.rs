@@ -2,7 +2,8 @@
 
 use kici_model::ids::{JobId, RunId};
 use kici_protocol::http::runs::{
-    CancelRun, JobList, LogPage, RunAnswer, RunCancelled, RunCount, RunList, StructuredRun,
+    CancelRun, JobList, LogPage, RerunRun, RunAnswer, RunCancelled, RunCount, RunList, RunRepeated,
+    StructuredRun,
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -67,6 +68,11 @@ impl Client {
     /// Asks a run to stop.
     pub async fn run_cancel(&self, id: RunId, force: bool) -> Result<RunCancelled, ClientError> {
         self.send(Method::POST, &below(&id.to_string(), "cancel"), &CancelRun { force }).await
+    }
+
+    /// Repeats a run that has ended, or a part of it.
+    pub async fn run_rerun(&self, id: RunId, body: &RerunRun) -> Result<RunRepeated, ClientError> {
+        self.send(Method::POST, &below(&id.to_string(), "rerun"), body).await
     }
 
     /// Lines of a step's log, from `cursor` on.

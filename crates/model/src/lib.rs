@@ -15,6 +15,7 @@ pub mod labels;
 pub mod lock;
 pub mod matrix;
 pub mod regex;
+pub mod rerun;
 pub mod state;
 pub mod tables;
 pub mod triggers;

@@ -99,7 +99,8 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
                 selector, t.environment, env::json, t.state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
                 kind_of, body::json, priority, timeout, hashtextextended(r.org_id || '/' || r.repo, 0),
                 queue_place(priority), CASE WHEN t.state = 'queued' THEN now() END,
-                CASE WHEN t.state IN ('success', 'failed', 'cancelled', 'skipped') THEN now() END
+                CASE WHEN t.state IN ('success', 'failed', 'cancelled', 'skipped', 'timed_out_stale', 'drift_dropped')
+                     THEN now() END
            FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],
                 $8::text[], $9::text[], $10::int4[], $11::int4[], $12::uuid[], $13::text[], $14::text[],
                 $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::bool[],

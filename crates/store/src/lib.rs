@@ -27,6 +27,7 @@ pub mod log_chunk;
 pub mod org_setting;
 pub mod queue;
 pub mod queue_view;
+pub mod rerun;
 pub mod retention;
 pub mod roster;
 pub mod run;

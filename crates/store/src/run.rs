@@ -79,7 +79,7 @@ pub async fn run_insert(conn: &mut PgConnection, rows: &[RunRow]) -> Result<Vec<
              AS t (id, org, delivery, delivery_id, routing, provider, repo, git_ref, sha, workflow, definition, state,
                 event, decision, open_jobs, failure, init_failure, environment, trust, lock_source, contributor,
                 timeout)
-         ON CONFLICT (delivery, workflow_name, repo) DO NOTHING
+         ON CONFLICT (delivery, workflow_name, repo) WHERE parent_run_id IS NULL DO NOTHING
          RETURNING id",
         &id,
         &text(|r| &r.org_id) as _,
@@ -114,10 +114,13 @@ pub async fn run_of_delivery(
     conn: &mut PgConnection,
     delivery: Uuid,
 ) -> Result<Option<Uuid>, StoreError> {
-    sqlx::query_scalar!("SELECT id FROM run WHERE delivery = $1 ORDER BY id LIMIT 1", delivery)
-        .fetch_optional(conn)
-        .await
-        .map_err(StoreError::in_call("run_of_delivery"))
+    sqlx::query_scalar!(
+        "SELECT id FROM run WHERE delivery = $1 AND parent_run_id IS NULL ORDER BY id LIMIT 1",
+        delivery
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(StoreError::in_call("run_of_delivery"))
 }
 
 /// A run that is locked until the transaction ends.

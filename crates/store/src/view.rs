@@ -48,6 +48,8 @@ pub struct RunView {
     pub parent_run_id: Option<Uuid>,
     /// The first of the chain.
     pub original_run_id: Option<Uuid>,
+    /// Which part of it: `all`, `failed` or `job:<name>`.
+    pub rerun_scope: Option<String>,
     /// An uncommitted tree.
     pub is_test: bool,
     /// When it was made; also when it counts as started.
@@ -82,7 +84,7 @@ pub async fn run_page(
         RunView,
         r#"SELECT id, org_id, delivery_id, routing_key, workflow_name, state, provider, repo, git_ref, sha,
                   failure_reason, init_failure::text, environment, trust_tier, lock_file_source, contributor,
-                  triggered_by, cancelled_by, parent_run_id, original_run_id, is_test,
+                  triggered_by, cancelled_by, parent_run_id, original_run_id, rerun_scope, is_test,
                   created_at AS "created_at: Time", finished_at AS "finished_at: Time"
              FROM run
             WHERE (cardinality($1::text[]) = 0 OR state = ANY($1))
@@ -126,7 +128,7 @@ pub async fn run_get(conn: &mut PgConnection, id: Uuid) -> Result<Option<RunView
         RunView,
         r#"SELECT id, org_id, delivery_id, routing_key, workflow_name, state, provider, repo, git_ref, sha,
                   failure_reason, init_failure::text, environment, trust_tier, lock_file_source, contributor,
-                  triggered_by, cancelled_by, parent_run_id, original_run_id, is_test,
+                  triggered_by, cancelled_by, parent_run_id, original_run_id, rerun_scope, is_test,
                   created_at AS "created_at: Time", finished_at AS "finished_at: Time"
              FROM run WHERE id = $1"#,
         id,
@@ -171,6 +173,8 @@ pub struct JobView {
     pub init_failure: Option<String>,
     /// Step name → outputs, JSON.
     pub outputs: Option<String>,
+    /// The job whose result this one has without having run.
+    pub reused_from: Option<Uuid>,
     /// When it was made.
     pub created_at: Time,
     /// When its needs were met.
@@ -190,7 +194,7 @@ pub async fn job_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobVie
                   CASE WHEN j.state = 'queued' AND j.agent_id IS NULL
                        THEN coalesce(j.wait_reason::text, s.wait_reason::text) ELSE j.wait_reason::text END
                       AS wait_reason,
-                  j.end_reason::text, j.error_message, j.init_failure::text, j.outputs::text,
+                  j.end_reason::text, j.error_message, j.init_failure::text, j.outputs::text, j.reused_from,
                   j.created_at AS "created_at: Time", j.ready_at AS "ready_at: Time",
                   j.started_at AS "started_at: Time", j.finished_at AS "finished_at: Time"
              FROM job j LEFT JOIN selector s ON s.id = j.selector WHERE j.run_id = $1 ORDER BY j.position"#,
@@ -250,14 +254,14 @@ pub struct StepView {
     pub finished_at: Option<Time>,
 }
 
-/// The steps of a run's jobs: those of each job's present attempt, in order.
+/// The steps of a run's jobs: those of each job's present attempt, in order; a reused job has those of the job that ran.
 pub async fn step_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<StepView>, StoreError> {
     sqlx::query_as!(
         StepView,
-        r#"SELECT s.job_id, s.idx AS "index", s.name, s.step_type, s.state, s.exit_code, s.signal, s.error,
+        r#"SELECT j.id AS job_id, s.idx AS "index", s.name, s.step_type, s.state, s.exit_code, s.signal, s.error,
                   s.duration_ms, s.group_id, s.secrets, s.data::text, s.started_at AS "started_at: Time",
                   s.finished_at AS "finished_at: Time"
-             FROM job j JOIN step s ON s.job_id = j.id AND s.attempt = j.attempt
+             FROM job j JOIN step s ON s.job_id = coalesce(j.reused_from, j.id) AND s.attempt = j.attempt
             WHERE j.run_id = $1 ORDER BY j.position, s.idx, s.started_at, s.name"#,
         run,
     )

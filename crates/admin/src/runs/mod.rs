@@ -3,6 +3,7 @@
 mod held;
 mod list;
 mod logs;
+mod rerun;
 mod show;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     },
     /// Stop a run.
     Cancel(Cancel),
+    /// Run a run that has ended once more: the whole, what failed, or one job.
+    Rerun(rerun::Rerun),
     /// List what waits for an approval, or show one of these.
     Held(held::Held),
     /// Let something that is held go on.
@@ -65,6 +68,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
         Command::Show { run } => show::show(context, run).await,
         Command::Jobs { run, include_steps } => show::jobs(context, run, include_steps).await,
         Command::Logs(logs) => logs.run(context).await,
+        Command::Rerun(rerun) => rerun.run(context).await,
         Command::Held(held) => held.run(context).await,
         Command::Approve(approve) => approve.run(context).await,
         Command::Reject(reject) => reject.run(context).await,

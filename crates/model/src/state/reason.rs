@@ -125,6 +125,8 @@ pub enum EndReason {
     },
     /// Another child of its fan-out failed first.
     FailFast,
+    /// A part of its run was repeated, and it is no part of that.
+    NotRepeated,
     /// The needs of generated jobs form a cycle.
     Cycle {
         /// The jobs, first one repeated at the end.
@@ -187,6 +189,7 @@ impl fmt::Display for EndReason {
             }
             Self::ApprovalExpired { scope } => write!(f, "Approval expired for {scope} hold"),
             Self::FailFast => f.write_str("fan-out halted by failFast"),
+            Self::NotRepeated => f.write_str("not part of this re-run"),
             Self::Cycle { path } => write!(f, "cycle detected: {}", path.join(" -> ")),
             Self::SchedulerInvariant { message } => {
                 write!(f, "scheduler invariant violated: {message}")

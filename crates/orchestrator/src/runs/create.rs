@@ -20,6 +20,8 @@ pub(crate) struct NewRun {
     pub(crate) needs: Vec<NeedRow>,
     pub(crate) holds: Vec<HoldRow>,
     pub(crate) slots: Vec<SlotRow>,
+    /// Jobs that have the result of another: (job, that other).
+    pub(crate) reused: Vec<(Uuid, Uuid)>,
     pub(crate) definition: Option<Content>,
     pub(crate) selectors: Vec<Content>,
 }

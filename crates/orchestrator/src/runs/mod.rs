@@ -3,7 +3,8 @@
 //! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `expand` says what one job
 //! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event;
 //! `hold` keeps it, or some of its jobs, until somebody approves, `slot` until there is room in their concurrency
-//! groups; `create` writes them. Every run comes this way, whatever caused it. `cancel` stops one.
+//! groups; `create` writes them. Every run comes this way, whatever caused it. `cancel` stops one, `rerun` repeats one
+//! (`repeat` plans a part of it).
 
 mod cancel;
 mod content;
@@ -13,6 +14,8 @@ mod feed;
 mod hold;
 mod inline;
 mod plan;
+mod repeat;
+mod rerun;
 mod slot;
 mod stamp;
 
@@ -22,4 +25,6 @@ pub(crate) use create::{NewRun, StoredContents, create};
 pub(crate) use feed::{Feed, Following};
 pub(crate) use hold::{limit, wait_reason};
 pub(crate) use plan::WorkflowPlan;
+pub(crate) use repeat::Scope;
+pub(crate) use rerun::{RerunError, Wanted, rerun};
 pub(crate) use stamp::{Cause, stamp, unresolved};

@@ -9,7 +9,7 @@ use kici_model::graph::{edges, find_cycle};
 use kici_model::lock::{
     Approval, EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
 };
-use kici_model::state::{EndReason, InitCategory};
+use kici_model::state::{EndReason, InitCategory, JobState};
 use kici_store::definition::Content;
 use uuid::Uuid;
 
@@ -75,6 +75,19 @@ pub(crate) struct PlannedJob {
     pub(crate) approval: Option<Approval>,
     /// Set for a job that fails at once.
     pub(crate) fails: Option<EndReason>,
+    /// Set for a job that has ended before its run began: part of a run that is repeated.
+    pub(crate) given: Option<Given>,
+}
+
+/// How a job ended that is not run again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Its final state.
+    pub(crate) state: JobState,
+    /// Why; that of `from` if there is one.
+    pub(crate) reason: Option<EndReason>,
+    /// The job whose result it has.
+    pub(crate) from: Option<Uuid>,
 }
 
 impl WorkflowPlan {
@@ -82,6 +95,11 @@ impl WorkflowPlan {
     pub(crate) fn new(lock: &LockFile, workflow: &Workflow) -> WorkflowPlan {
         let mut stored = workflow.clone();
         stored.source = Some(lock.source_of(workflow).clone());
+        WorkflowPlan::of_stored(&stored)
+    }
+
+    /// Plans a workflow as it is stored for its runs: with its source.
+    pub(crate) fn of_stored(workflow: &Workflow) -> WorkflowPlan {
         let mut planner = Planner::default();
         for (index, entry) in workflow.jobs.iter().enumerate() {
             match entry {
@@ -103,7 +121,7 @@ impl WorkflowPlan {
         planner.break_cycles();
         WorkflowPlan {
             name: workflow.name.clone(),
-            definition: content(serde_json::to_string(&stored).expect("a workflow is plain data")),
+            definition: content(serde_json::to_string(workflow).expect("a workflow is plain data")),
             selectors: planner.selectors,
             jobs: planner.jobs,
             timeout_ms: workflow.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),

@@ -63,7 +63,13 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
             });
         }
         environment = environment.or_else(|| resolved.environment.clone());
-        jobs.push(row(plan, at, run, ids[at], job, resolved, state));
+        let mut row = row(plan, at, run, ids[at], job, resolved, state);
+        if state.state == JobState::Pending {
+            let open =
+                job.needs.iter().filter(|(upstream, _)| !settled[*upstream].state.is_final());
+            row.open_needs = i32::try_from(open.count()).expect("a lock file has a limit on jobs");
+        }
+        jobs.push(row);
     }
     let holds = hold(
         run.0,
@@ -72,6 +78,11 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         plan.jobs.iter().map(|job| job.approval.as_ref()),
     );
     let slots = slots(run.0, &cause, plan.concurrency.as_ref(), &mut jobs, groups);
+    let reused = plan.jobs.iter().zip(&ids).filter_map(|(job, id)| {
+        let from = job.given.as_ref()?.from?;
+        Some((*id, from))
+    });
+    let reused = reused.collect();
     let derived = derive_run(
         plan.jobs.iter().zip(&settled).map(|(job, settled)| (job.name.as_str(), settled.state)),
         false,
@@ -104,6 +115,7 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         needs,
         holds,
         slots,
+        reused,
         definition: Some(plan.definition.clone()),
         selectors: plan.selectors.clone(),
     }
@@ -137,6 +149,7 @@ fn failed(workflow: &str, cause: &Cause<'_>, category: InitCategory, message: &s
         needs: Vec::new(),
         holds: Vec::new(),
         slots: Vec::new(),
+        reused: Vec::new(),
         definition: None,
         selectors: Vec::new(),
     }
@@ -242,6 +255,10 @@ fn settle(plan: &WorkflowPlan, resolved: &[Resolved]) -> Vec<First> {
         .zip(&plan.jobs)
         .map(|(resolved, job)| match &resolved.fails {
             Some(reason) => First { state: JobState::Failed, reason: Some(reason.clone()) },
+            None if job.given.is_some() => {
+                let given = job.given.clone().expect("just looked at");
+                First { state: given.state, reason: given.reason }
+            }
             None if job.needs.is_empty() => First { state: JobState::Queued, reason: None },
             None => First { state: JobState::Pending, reason: None },
         })

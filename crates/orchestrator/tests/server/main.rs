@@ -17,4 +17,5 @@ mod needs;
 mod push;
 mod queue;
 mod reconnect;
+mod rerun;
 mod roster;

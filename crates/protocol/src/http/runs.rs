@@ -60,6 +60,9 @@ pub struct RunDetail {
     pub is_test_run: bool,
     /// The first run of a chain of repeats.
     pub original_run_id: Option<RunId>,
+    /// Which part of the run before it was repeated: `all`, `failed` or `job:<name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_scope: Option<String>,
     /// Who stopped it.
     pub cancelled_by: Option<String>,
     /// Whose lock file it follows: `head` or `base`.
@@ -144,6 +147,9 @@ pub struct JobView {
     /// Its attempts that did not end with a result of their agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptView>,
+    /// The job of an earlier run whose result this one has without having run. Its steps and log are shown here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<JobId>,
 }
 
 /// An attempt of a job that was refused, given up or lost.
@@ -254,6 +260,36 @@ pub struct RunCancelled {
     pub status: String,
     /// How many jobs this stopped, or told to stop.
     pub cancelled_jobs: u64,
+}
+
+/// Body of `POST /api/v1/admin/runs/{runId}/rerun`; may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RerunRun {
+    /// Only what did not succeed, with what needs it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub failed_only: bool,
+    /// Only this job, with what needs it. The name of a fan-out means all its children.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The same key makes the same run, however often it is sent. Without one, the same request within five
+    /// seconds does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Answer to [`RerunRun`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRepeated {
+    /// The new run.
+    pub run_id: RunId,
+    /// The first run of the chain.
+    pub original_run_id: RunId,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What kind of thing made a run fail.

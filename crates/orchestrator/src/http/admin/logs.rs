@@ -53,7 +53,8 @@ async fn page(
     let Some(row) = rows.into_iter().find(|row| row.id == job.0) else {
         return Err(ApiError::NotFound(format!("Job {job} not found in run {run}")));
     };
-    let found = logs::read(&app, job.0, row.attempt, step, from, limit)
+    let ran = row.reused_from.unwrap_or(job.0);
+    let found = logs::read(&app, ran, row.attempt, step, from, limit)
         .await
         .map_err(|error| ApiError::Internal(Box::new(error)))?;
     let next = u64::try_from(found.next).unwrap_or(cursor);

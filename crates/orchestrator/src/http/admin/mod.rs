@@ -12,6 +12,7 @@ mod holds;
 mod input;
 mod logs;
 mod queue;
+mod rerun;
 mod run_view;
 mod runs;
 mod service;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Routes {
         .merge(runs::routes())
         .merge(holds::routes())
         .merge(queue::routes())
+        .merge(rerun::routes())
         .merge(logs::routes())
         .merge(follow::routes())
         .merge(deliveries::routes())

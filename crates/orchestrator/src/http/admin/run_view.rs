@@ -44,6 +44,7 @@ pub(super) fn detail(row: &view::RunView) -> RunDetail {
         delivery_id: filled(&row.delivery_id),
         is_test_run: row.is_test,
         original_run_id: row.original_run_id.map(RunId),
+        rerun_scope: row.rerun_scope.clone(),
         cancelled_by: row.cancelled_by.clone(),
         lock_file_source: row.lock_file_source.clone(),
         contributor_username: row.contributor.clone(),
@@ -119,6 +120,7 @@ fn job(row: view::JobView, needs: Option<Vec<NeedView>>, steps: Option<Vec<StepV
         wait_reason: json(row.wait_reason.as_deref()).filter(|_| row.finished_at.is_none()),
         end_reason: json(row.end_reason.as_deref()),
         attempts: Vec::new(),
+        reused_from: row.reused_from.map(JobId),
     }
 }
 

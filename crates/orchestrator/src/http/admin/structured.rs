@@ -65,6 +65,7 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
                 FailureCategory::Cancelled
             }
             EndReason::UpstreamUnmet { .. }
+            | EndReason::NotRepeated
             | EndReason::ApprovalRejected { .. }
             | EndReason::ApprovalExpired { .. } => FailureCategory::Unknown,
         })
