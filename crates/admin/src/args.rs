@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::{agent, db, event_log, queue, runs, source, token};
+use crate::{access_log, agent, db, event_log, org_settings, queue, runs, source, token};
 
 /// Operate a KiCI orchestrator: sources, agents, tokens, runs and the database.
 #[derive(Debug, Parser)]
@@ -70,6 +70,12 @@ pub(crate) enum Command {
     /// The tokens of operators and their scripts.
     #[command(subcommand)]
     Token(token::Command),
+    /// What organisations have set.
+    #[command(subcommand)]
+    OrgSettings(org_settings::Command),
+    /// Who did, or was refused, what.
+    #[command(subcommand)]
+    AccessLog(access_log::Command),
     /// The database schema.
     #[command(subcommand)]
     Db(db::Command),

@@ -4,6 +4,7 @@
 //! Data goes to standard output, everything else to standard error. The exit code is 0 for success and
 //! 1 for any failure; commands that say more with theirs document it.
 
+mod access_log;
 mod agent;
 mod args;
 mod context;
@@ -12,6 +13,7 @@ mod diagnose;
 mod event_log;
 mod failure;
 mod hook;
+mod org_settings;
 mod output;
 mod queue;
 mod runs;
@@ -52,6 +54,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Runs(command) => runs::run(&mut context, command).await,
         Command::Queue(command) => queue::run(&mut context, command).await,
         Command::Token(command) => token::run(&mut context, command).await,
+        Command::OrgSettings(command) => org_settings::run(&mut context, command).await,
+        Command::AccessLog(command) => access_log::run(&mut context, command).await,
         Command::Db(command) => db::run(&mut context, command).await,
         Command::EventLog(command) => event_log::run(&mut context, command).await,
         Command::Diagnose => diagnose::run(&mut context).await,

@@ -11,6 +11,8 @@ use serde::Serialize;
 pub(crate) struct Output {
     json: bool,
     terminal: bool,
+    /// Columns of the terminal; tables end there. None when it is not one.
+    width: Option<usize>,
 }
 
 impl Output {
@@ -18,7 +20,8 @@ impl Output {
         let stdout = io::stdout();
         let colour =
             stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Output { json, terminal: colour }
+        let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0.into());
+        Output { json, terminal: colour, width }
     }
 
     /// Whether the answer is wanted as JSON.
@@ -80,9 +83,16 @@ impl Output {
                 cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             padded.join("  ").trim_end().to_owned()
         };
-        self.line(&line(header))?;
+        let width = self.width;
+        let cut = |line: String| match width {
+            Some(width) if line.chars().count() > width => {
+                line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+            }
+            _ => line,
+        };
+        self.line(&cut(line(header)))?;
         for row in &rows {
-            self.line(&line(row.each_ref().map(String::as_str)))?;
+            self.line(&cut(line(row.each_ref().map(String::as_str))))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! [`Client`] has one method for each request; the files are the subjects of the API. [`Follow`]
 //! streams the events of a run, and [`live`] turns them into lines for a terminal.
 
+mod access_log;
 mod agents;
 mod db;
 mod deliveries;
@@ -11,6 +12,7 @@ mod follow;
 mod holds;
 pub mod live;
 mod queue;
+mod org_settings;
 mod request;
 mod runs;
 mod service;
@@ -18,6 +20,7 @@ mod sources;
 mod tokens;
 mod webhook;
 
+pub use access_log::AccessQuery;
 pub use deliveries::DeliveriesQuery;
 pub use error::ClientError;
 pub use follow::Follow;

@@ -60,6 +60,20 @@ impl Client {
         self.get(&below(&id.to_string(), "jobs"), &[("includeSteps", with_steps)]).await
     }
 
+    /// Some jobs of a run: at most `limit` from `cursor` on.
+    pub async fn run_jobs_part(
+        &self,
+        id: RunId,
+        with_steps: bool,
+        cursor: i32,
+        limit: i32,
+    ) -> Result<JobList, ClientError> {
+        let with_steps = if with_steps { "true" } else { "false" };
+        let (cursor, limit) = (cursor.to_string(), limit.to_string());
+        let query = [("includeSteps", with_steps), ("cursor", &cursor), ("limit", &limit)];
+        self.get(&below(&id.to_string(), "jobs"), &query).await
+    }
+
     /// A run for programs.
     pub async fn run_structured(&self, id: RunId) -> Result<StructuredRun, ClientError> {
         self.get(&below(&id.to_string(), "structured"), &()).await

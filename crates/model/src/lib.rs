@@ -4,6 +4,7 @@
 //! Every other crate points here; this one knows no sockets, files, clocks or databases.
 
 pub mod approval;
+pub mod critical_path;
 pub mod event;
 pub mod generated;
 pub mod glob;

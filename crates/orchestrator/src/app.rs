@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::AdminTokens;
 use crate::agents::{Agents, Roster};
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::forge::Forge;
@@ -56,6 +57,7 @@ pub struct Parts {
     pub(crate) logs: Logs,
     /// Wakes followers of runs.
     pub(crate) feed: Arc<Feed>,
+    pub(crate) audit: Audit,
     /// Whether this process does what only one may do.
     pub(crate) leader: Leadership,
     /// Workflows and selectors that are stored.
@@ -78,6 +80,7 @@ impl App {
         let (dispatch, dispatch_work) = Dispatch::new();
         let (facts, facts_work) = Facts::new();
         let (slots, slots_work) = Slots::new();
+        let (audit, audit_work) = Audit::new();
         let sealer =
             Sealer::new(config.server.secret_key.as_ref(), config.server.old_secret_key.as_ref());
         let sources = Arc::new(Sources::new(sealer));
@@ -95,6 +98,7 @@ impl App {
             slots,
             logs: Logs::open(&config)?,
             feed: Arc::default(),
+            audit,
             leader: Leadership::default(),
             contents: StoredContents::default(),
             number,
@@ -112,6 +116,7 @@ impl App {
                 dispatch: dispatch_work,
                 facts: facts_work,
                 slots: slots_work,
+                audit: audit_work,
             },
         ))
     }
@@ -137,12 +142,14 @@ pub(crate) struct Work {
     dispatch: crate::dispatch::Work,
     facts: crate::jobs::Work,
     slots: crate::slots::Work,
+    audit: crate::audit::Work,
 }
 
 impl Work {
     /// Starts them.
     pub(crate) fn spawn(self, app: &App) {
         self.facts.spawn(app);
+        self.audit.spawn(app);
         self.inbox.spawn(app);
         self.dispatch.spawn(app);
         self.slots.spawn(app);

@@ -9,6 +9,7 @@ mod listen;
 mod lock;
 mod time;
 
+pub mod access_log;
 pub mod admin_token;
 pub mod agent;
 pub mod agent_token;

@@ -185,8 +185,31 @@ pub struct JobView {
     pub finished_at: Option<Time>,
 }
 
+/// Places of jobs in their run: from the first, before the second.
+pub type Places = (i32, i32);
+
+/// All jobs of a run.
+pub const ALL: Places = (0, i32::MAX);
+
 /// The jobs of a run, in order.
 pub async fn job_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobView>, StoreError> {
+    job_part(conn, run, ALL).await
+}
+
+/// The place of the last job of a run.
+pub async fn job_last_place(conn: &mut PgConnection, run: Uuid) -> Result<Option<i32>, StoreError> {
+    sqlx::query_scalar!("SELECT max(position) FROM job WHERE run_id = $1", run)
+        .fetch_one(conn)
+        .await
+        .map_err(StoreError::in_call("job_last_place"))
+}
+
+/// Jobs of a run, in order.
+pub async fn job_part(
+    conn: &mut PgConnection,
+    run: Uuid,
+    (from, before): Places,
+) -> Result<Vec<JobView>, StoreError> {
     sqlx::query_as!(
         JobView,
         r#"SELECT j.id, j.run_id, j.name, j.base_name, j.kind, j.state, j.matrix::text, j.agent_id, j.attempt, j.owner,
@@ -197,27 +220,33 @@ pub async fn job_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<JobVie
                   j.end_reason::text, j.error_message, j.init_failure::text, j.outputs::text, j.reused_from,
                   j.created_at AS "created_at: Time", j.ready_at AS "ready_at: Time",
                   j.started_at AS "started_at: Time", j.finished_at AS "finished_at: Time"
-             FROM job j LEFT JOIN selector s ON s.id = j.selector WHERE j.run_id = $1 ORDER BY j.position"#,
+             FROM job j LEFT JOIN selector s ON s.id = j.selector
+            WHERE j.run_id = $1 AND j.position >= $2 AND j.position < $3 ORDER BY j.position"#,
         run,
+        from,
+        before,
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("job_of_run"))
+    .map_err(StoreError::in_call("job_part"))
 }
 
-/// The edges of a run: (job, upstream's name, good states).
-pub async fn need_of_run(
+/// The edges of jobs of a run: (job, upstream's name, good states).
+pub async fn need_part(
     conn: &mut PgConnection,
     run: Uuid,
+    (from, before): Places,
 ) -> Result<Vec<(Uuid, String, Vec<String>)>, StoreError> {
     let rows = sqlx::query!(
         "SELECT n.job_id, u.name, n.run_on FROM job j JOIN job_need n ON n.job_id = j.id JOIN job u ON u.id = n.upstream
-          WHERE j.run_id = $1 ORDER BY j.position, u.position",
+          WHERE j.run_id = $1 AND j.position >= $2 AND j.position < $3 ORDER BY j.position, u.position",
         run,
+        from,
+        before,
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("need_of_run"))?;
+    .map_err(StoreError::in_call("need_part"))?;
     Ok(rows.into_iter().map(|row| (row.job_id, row.name, row.run_on)).collect())
 }
 
@@ -256,16 +285,28 @@ pub struct StepView {
 
 /// The steps of a run's jobs: those of each job's present attempt, in order; a reused job has those of the job that ran.
 pub async fn step_of_run(conn: &mut PgConnection, run: Uuid) -> Result<Vec<StepView>, StoreError> {
+    step_part(conn, run, ALL).await
+}
+
+/// The same for some jobs of a run.
+pub async fn step_part(
+    conn: &mut PgConnection,
+    run: Uuid,
+    (from, before): Places,
+) -> Result<Vec<StepView>, StoreError> {
     sqlx::query_as!(
         StepView,
         r#"SELECT j.id AS job_id, s.idx AS "index", s.name, s.step_type, s.state, s.exit_code, s.signal, s.error,
                   s.duration_ms, s.group_id, s.secrets, s.data::text, s.started_at AS "started_at: Time",
                   s.finished_at AS "finished_at: Time"
              FROM job j JOIN step s ON s.job_id = coalesce(j.reused_from, j.id) AND s.attempt = j.attempt
-            WHERE j.run_id = $1 ORDER BY j.position, s.idx, s.started_at, s.name"#,
+            WHERE j.run_id = $1 AND j.position >= $2 AND j.position < $3
+            ORDER BY j.position, s.idx, s.started_at, s.name"#,
         run,
+        from,
+        before,
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("step_of_run"))
+    .map_err(StoreError::in_call("step_part"))
 }

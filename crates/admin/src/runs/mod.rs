@@ -1,5 +1,6 @@
 //! `kici-admin runs`: runs of workflows, their jobs and logs.
 
+mod graph;
 mod held;
 mod list;
 mod logs;
@@ -18,7 +19,7 @@ use crate::context::Context;
 pub(crate) enum Command {
     /// List runs, newest first.
     List(list::List),
-    /// Show a run with its jobs and steps.
+    /// Show a run with its jobs, what they wait for or waited for, and what it took its time for.
     Show {
         /// The run's id.
         run: RunId,

@@ -3,27 +3,101 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use kici_client::Client;
 use kici_client::live::duration;
 use kici_model::ids::RunId;
 use kici_protocol::http::runs::{AttemptView, JobList, JobView, RunDetail, StepView};
 use kici_protocol::http::time::Timestamp;
 use serde_json::json;
 
+use super::graph;
 use super::list::short;
 use crate::context::Context;
 use crate::output::{moment, or_dash};
 
-/// A run, its jobs and their steps.
+/// Jobs of one answer.
+const PART: i32 = 500;
+
+/// A run with the graph of its jobs, their steps if they are few, and what it took its time for.
 pub(super) async fn show(context: &mut Context, run: RunId) -> Result<ExitCode> {
     let client = context.client()?;
-    let (answer, jobs) = (client.run_get(run).await?, client.run_jobs(run, true).await?);
-    if context.out.json(&json!({ "run": &answer.run, "jobs": &jobs.jobs }))? {
+    let answer = client.run_get(run).await?;
+    let mut jobs = all_jobs(&client, run, context.out.is_json()).await?;
+    let path = graph::slowest(&jobs, Timestamp::now());
+    if context.out.is_json() {
+        let legs: Vec<_> = path
+            .iter()
+            .map(|leg| {
+                json!({
+                    "jobName": jobs[leg.job].job_name, "queuedMs": leg.queued_ms, "ranMs": leg.ran_ms,
+                })
+            })
+            .collect();
+        context.out.json(&json!({ "run": &answer.run, "jobs": &jobs, "criticalPath": legs }))?;
         return Ok(ExitCode::SUCCESS);
     }
     head(context, &answer.run)?;
     context.out.line("")?;
-    tables(context, &jobs, true)?;
+    if jobs.len() <= graph::SMALL {
+        jobs = client.run_jobs(run, true).await?.jobs;
+    }
+    if jobs.is_empty() {
+        context.out.line("No jobs found.")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = Vec::new();
+    for line in graph::lines(&jobs) {
+        match line {
+            graph::Line::Job(job) => {
+                rows.push(graph_row(job));
+                rows.extend(job.attempts.iter().map(attempt_row).map(wider));
+                rows.extend(job.steps.iter().flatten().map(step_row).map(wider));
+            }
+            graph::Line::Folded { name, states } => {
+                let mut row: [String; 7] = Default::default();
+                row[0] = name;
+                row[6] = graph::counts(&states);
+                rows.push(row);
+            }
+        }
+    }
+    let header = ["job / step", "status", "needs", "waited", "duration", "agent", "reason"];
+    context.out.table(header, &rows)?;
+    if !path.is_empty() {
+        context.out.line("")?;
+        for line in graph::chain(&jobs, &path) {
+            context.out.text(&line)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All jobs of a run, in parts, so that no answer is huge.
+async fn all_jobs(client: &Client, run: RunId, with_steps: bool) -> Result<Vec<JobView>> {
+    let (mut jobs, mut cursor) = (Vec::new(), Some(0));
+    while let Some(from) = cursor {
+        let part = client.run_jobs_part(run, with_steps, from, PART).await?;
+        jobs.extend(part.jobs);
+        cursor = part.next_cursor;
+    }
+    Ok(jobs)
+}
+
+/// A job in the graph: with what it needs and how long it waited for an agent.
+fn graph_row(job: &JobView) -> [String; 7] {
+    let [name, status, lasted, agent, reason] = job_row(job);
+    let status = if job.reused_from.is_some() { format!("{status} (kept)") } else { status };
+    let start = job.started_at.or(job.completed_at).unwrap_or_else(Timestamp::now);
+    let waited = job
+        .ready_at
+        .filter(|_| job.reused_from.is_none())
+        .map(|ready| ((start.unix_micros() - ready.unix_micros()) / 1000).max(0));
+    [name, status, graph::needs(job), or_dash(waited.map(duration)), lasted, agent, reason]
+}
+
+/// A row of the plain table between the columns of the graph.
+fn wider([name, status, lasted, agent, reason]: [String; 5]) -> [String; 7] {
+    [name, status, String::new(), String::new(), lasted, agent, reason]
 }
 
 /// The jobs of a run.
@@ -53,6 +127,7 @@ fn head(context: &mut Context, detail: &RunDetail) -> Result<()> {
         ("Duration", run.duration_ms.map(duration)),
         ("Cancelled by", detail.cancelled_by.clone()),
         ("Repeats", run.parent_run_id.map(|run| run.to_string())),
+        ("Part", detail.rerun_scope.clone().filter(|scope| scope != "all")),
     ])
 }
 

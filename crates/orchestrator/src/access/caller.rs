@@ -60,6 +60,16 @@ impl Caller {
         &self.label
     }
 
+    /// The caller's role, also one that this version does not know.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The routing key that the caller is tied to.
+    pub(crate) fn routing_key(&self) -> Option<&str> {
+        self.routing_key.as_deref()
+    }
+
     /// The token that the caller came with.
     pub(crate) fn token(&self) -> TokenId {
         self.token

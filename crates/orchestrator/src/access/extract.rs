@@ -1,7 +1,9 @@
 //! Turns a request into a [`Caller`], or into a refusal.
 //!
 //! The rule of the route comes with the request as an extension (`http::routes`), so a handler that
-//! takes a `Caller` has its permission checked before it runs.
+//! takes a `Caller` has its permission checked before it runs. The access log learns here who asks.
+
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -9,6 +11,7 @@ use axum::http::request::Parts;
 
 use super::caller::Caller;
 use crate::app::App;
+use crate::audit::Slot;
 use crate::http::Access;
 use crate::http::admin::ApiError;
 
@@ -17,7 +20,12 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Caller, ApiError> {
         let presented = bearer(parts).ok_or(ApiError::MissingAuthorization)?;
-        let caller = app.access.verify(presented).await?.ok_or(ApiError::InvalidToken)?;
+        let slot = parts.extensions.get::<Arc<Slot>>();
+        let Some(caller) = app.access.verify(presented).await? else {
+            slot.inspect(|slot| slot.unknown(presented));
+            return Err(ApiError::InvalidToken);
+        };
+        slot.inspect(|slot| slot.caller(&caller));
         if let Some(Access::Permission(needed)) = parts.extensions.get::<Access>() {
             caller.require(*needed)?;
         }

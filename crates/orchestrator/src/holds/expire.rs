@@ -46,6 +46,7 @@ async fn one(app: &App, id: Uuid) -> Result<(), StoreError> {
         Some(settle::close(&mut tx, &hold, HoldState::Expired, None, None).await?)
     };
     Store::commit(tx).await?;
+    app.audit.hold(id, "held_run.expire", None);
     info!(hold.id = %id, run.id = %hold.run_id, "the time of a {} hold is up", hold.scope);
     if let Some(settled) = settled {
         announce(app, &settled);

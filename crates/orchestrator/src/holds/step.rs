@@ -35,6 +35,7 @@ pub(crate) async fn requested(
     let mut tx = app.store.begin().await?;
     let stopped = run_lock(&mut tx, &[run]).await?.pop().is_none_or(|run| run.stop.is_some());
     let now = job_now(&mut tx, &[job]).await?.pop();
+    let agent = now.as_ref().and_then(|now| now.agent_id.clone());
     let runs = now.is_some_and(|now| {
         now.attempt == attempt
             && now.agent_id.is_some()
@@ -70,6 +71,7 @@ pub(crate) async fn requested(
     let asked = hold_step_ask(&mut tx, &ask).await?;
     Store::commit(tx).await?;
     let Some((outcome, why)) = outcome(&asked.state, asked.resolved_by, asked.comment) else {
+        app.audit.hold(asked.id, "held_run.request", agent.as_deref());
         info!(hold.id = %asked.id, job.id = %job, "step '{}' waits for an approval", ask.name);
         return Ok(None);
     };

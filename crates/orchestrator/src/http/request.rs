@@ -12,6 +12,7 @@ use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::audit::Watched;
 
 /// No body may be larger, whatever the route.
 const BODY_LIMIT: usize = 25 * 1024 * 1024;
@@ -32,7 +33,7 @@ pub(super) fn around(router: Router, app: App) -> Router {
         .layer(from_fn(move |request, next| one(app.clone(), request, next)))
 }
 
-async fn one(app: App, request: Request, next: Next) -> Response {
+async fn one(app: App, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request
         .headers()
@@ -44,6 +45,7 @@ async fn one(app: App, request: Request, next: Next) -> Response {
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let watched = Watched::begin(&mut request, app.config.server.base_path.as_str());
     // Declared too large: answer before reading, whether or not the handler would read the body.
     let declared = request
         .headers()
@@ -56,6 +58,9 @@ async fn one(app: App, request: Request, next: Next) -> Response {
     };
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
+    }
+    if let Some(watched) = watched {
+        watched.end(&app.audit, &id, &mut response);
     }
     if let Some(Failure(why)) = response.extensions_mut().remove() {
         error!(request.id = %id, %method, path, "request failed: {why}");

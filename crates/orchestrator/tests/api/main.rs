@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests themselves")]
 
 mod access;
+mod access_log;
 mod bad_input;
+mod org_settings;
 mod route_table;
 mod runs;
 mod server;

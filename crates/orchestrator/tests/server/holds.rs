@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::agent::{Dispatched, FakeAgent};
-use crate::env::{Env, LIMIT, job, lock, variables};
+use crate::env::{ADMIN, Env, LIMIT, job, lock, variables};
 
 fn approval(more: Value) -> Value {
     let mut approval = json!({"clauses": [], "when": "always"});
@@ -368,4 +368,33 @@ async fn an_agent_hears_what_was_decided_at_another_orchestrator() {
 async fn beside(env: &Env) -> Server {
     let (config, _) = Config::from_vars(variables(env.db.url(), env.data.path())).unwrap();
     Start { config }.run().await.unwrap()
+}
+
+#[tokio::test]
+async fn where_nobody_may_approve_their_own_run_somebody_else_has_to() {
+    let env = Env::start().await;
+    let settings = "/api/v1/admin/org-settings/global-workflows";
+    let body =
+        json!({"customerId": "acme", "allowSelfApproval": false, "approvalExpirySeconds": 600});
+    let set = env.client.patch(env.url(settings)).bearer_auth(ADMIN).json(&body);
+    assert_eq!(set.send().await.unwrap().status(), StatusCode::OK);
+    let sha = env.commit_jobs(json!([job("deploy", approval(json!({"timeoutSeconds": 1})))]));
+    env.push("d1", &sha).await;
+    let first = env.run_is("failed").await["runId"].as_str().unwrap().to_owned();
+    let sha = env.commit_jobs(json!([job("deploy", approval(json!({})))]));
+    env.push("d2", &sha).await;
+    let hold = pending(&env, 1).await.remove(0);
+    let run = hold["run_id"].as_str().unwrap();
+    env.admin_post(&format!("/api/v1/admin/runs/{run}/cancel"), &json!({})).await;
+    pending(&env, 0).await;
+    assert_ne!(run, first);
+    // Who asks for a run again has started it.
+    let again = env.admin_post(&format!("/api/v1/admin/runs/{run}/rerun"), &json!({})).await;
+    assert_eq!(again.status(), StatusCode::CREATED);
+    let hold = pending(&env, 1).await.remove(0);
+    let (status, body) = decide(&env, &hold, "approve", json!({})).await;
+    assert_eq!(status, 403);
+    assert!(body["error"].as_str().unwrap().contains("nobody approve their own runs"), "{body}");
+    let other = person(&env, "ada", &[], "admin").await;
+    assert_eq!(decide_as(&env, &other, &hold, "approve").await.0, 200);
 }

@@ -4,12 +4,14 @@
 //! into these views. Field names are the wire names: most subjects use camelCase, a few older ones
 //! (tokens, generic sources, held runs) snake_case.
 
+pub mod access_log;
 pub mod agent_tokens;
 pub mod db;
 pub mod deliveries;
 pub mod error;
 pub mod follow;
 pub mod holds;
+pub mod org_settings;
 pub mod page;
 pub mod queue;
 pub mod runs;

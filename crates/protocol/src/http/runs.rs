@@ -150,6 +150,12 @@ pub struct JobView {
     /// The job of an earlier run whose result this one has without having run. Its steps and log are shown here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<JobId>,
+    /// Its name in the workflow: that of its fan-out, if it is a child of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_job_name: Option<String>,
+    /// Since when nothing but an agent was missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
 }
 
 /// An attempt of a job that was refused, given up or lost.
@@ -207,9 +213,13 @@ pub struct StepView {
 
 /// Answer of `GET /api/v1/admin/runs/{runId}/jobs`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct JobList {
     /// In the order of the workflow.
     pub jobs: Vec<JobView>,
+    /// Where to go on, when only some were asked for and there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<i32>,
 }
 
 /// Answer of `GET /api/v1/admin/runs/{runId}/jobs/{jobId}/steps/{i}/logs`.

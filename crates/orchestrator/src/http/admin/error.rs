@@ -8,6 +8,7 @@ use kici_store::StoreError;
 use serde_json::Value;
 
 use crate::access::Denied;
+use crate::audit::Refusal;
 use crate::http::Failure;
 use crate::logging::Chain;
 
@@ -105,6 +106,9 @@ impl IntoResponse for ApiError {
                 return response;
             }
         };
-        (status, Json(body)).into_response()
+        let refusal = Refusal(body.error.clone());
+        let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(refusal);
+        response
     }
 }

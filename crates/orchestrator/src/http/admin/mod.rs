@@ -3,6 +3,7 @@
 //! `error` is the one road to a status code, `input` reads bodies, queries and ids. A handler that takes
 //! a `Caller` has the permission of its route checked before it runs (`crate::access`).
 
+mod access_log;
 mod agent_tokens;
 mod db;
 mod deliveries;
@@ -12,6 +13,7 @@ mod holds;
 mod input;
 mod logs;
 mod queue;
+mod org_settings;
 mod rerun;
 mod run_view;
 mod runs;
@@ -38,6 +40,8 @@ pub(crate) fn routes() -> Routes {
         .merge(holds::routes())
         .merge(queue::routes())
         .merge(rerun::routes())
+        .merge(access_log::routes())
+        .merge(org_settings::routes())
         .merge(logs::routes())
         .merge(follow::routes())
         .merge(deliveries::routes())

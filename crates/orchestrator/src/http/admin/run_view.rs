@@ -6,7 +6,7 @@ use kici_model::ids::{JobId, RunId};
 use kici_model::state::EndReason;
 use kici_protocol::http::runs::{AttemptView, JobView, NeedView, RunDetail, RunView, StepView};
 use kici_store::attempt::{self, attempt_of_run};
-use kici_store::view::{self, job_of_run, need_of_run, step_of_run};
+use kici_store::view::{self, ALL, Places, job_part, need_part, step_part};
 use kici_store::{PgConnection, StoreError, Time};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -59,29 +59,40 @@ pub(super) struct Shown {
     pub(super) owner: i32,
 }
 
-/// The jobs of a run, with their steps if asked for.
+/// Jobs of a run, with their steps if asked for.
 pub(super) async fn jobs(
     conn: &mut PgConnection,
     run: Uuid,
+    places: Places,
     with_steps: bool,
 ) -> Result<Vec<JobView>, StoreError> {
-    Ok(shown(conn, run, with_steps).await?.into_iter().map(|job| job.view).collect())
+    let jobs = part(conn, run, places, with_steps).await?;
+    Ok(jobs.into_iter().map(|job| job.view).collect())
 }
 
-/// The same with what a follower has to know.
+/// All jobs of a run with what a follower has to know.
 pub(super) async fn shown(
     conn: &mut PgConnection,
     run: Uuid,
     with_steps: bool,
 ) -> Result<Vec<Shown>, StoreError> {
-    let rows = job_of_run(conn, run).await?;
+    part(conn, run, ALL, with_steps).await
+}
+
+async fn part(
+    conn: &mut PgConnection,
+    run: Uuid,
+    places: Places,
+    with_steps: bool,
+) -> Result<Vec<Shown>, StoreError> {
+    let rows = job_part(conn, run, places).await?;
     let mut needs: HashMap<Uuid, Vec<NeedView>> = HashMap::new();
-    for (job, upstream_name, run_on) in need_of_run(conn, run).await? {
+    for (job, upstream_name, run_on) in need_part(conn, run, places).await? {
         needs.entry(job).or_default().push(NeedView { upstream_name, run_on });
     }
     let mut steps: HashMap<Uuid, Vec<StepView>> = HashMap::new();
     if with_steps {
-        for row in step_of_run(conn, run).await? {
+        for row in step_part(conn, run, places).await? {
             steps.entry(row.job_id).or_default().push(step(row));
         }
     }
@@ -121,6 +132,8 @@ fn job(row: view::JobView, needs: Option<Vec<NeedView>>, steps: Option<Vec<StepV
         end_reason: json(row.end_reason.as_deref()),
         attempts: Vec::new(),
         reused_from: row.reused_from.map(JobId),
+        base_job_name: Some(row.base_name),
+        ready_at: row.ready_at.map(timestamp),
     }
 }
 

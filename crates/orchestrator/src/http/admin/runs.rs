@@ -7,7 +7,7 @@ use kici_protocol::http::runs::{
     CancelRun, JobList, RunAnswer, RunCancelled, RunCount, RunList, StructuredRun,
 };
 use kici_protocol::http::time::Timestamp;
-use kici_store::view::{RunFilter, RunView, run_count, run_get, run_page};
+use kici_store::view::{RunFilter, RunView, job_last_place, run_count, run_get, run_page};
 use kici_store::{PgConnection, Time};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -18,6 +18,9 @@ use crate::access::{Caller, Permission};
 use crate::app::App;
 use crate::http::{Access, Routes};
 use crate::runs::{CancelError, cancel};
+
+/// Jobs of one answer, when a limit is asked for.
+const MOST_JOBS: i32 = 1000;
 
 const READ: Access = Access::Permission(Permission::RunRead);
 /// Accepted in the filter: the states of a run, and words of earlier versions that find nothing.
@@ -106,6 +109,10 @@ async fn show(
 struct JobsQuery {
     #[serde(default)]
     include_steps: bool,
+    /// Jobs of one answer; all of them without it.
+    limit: Option<i32>,
+    /// Where to go on.
+    cursor: Option<i32>,
 }
 
 async fn jobs(
@@ -116,8 +123,15 @@ async fn jobs(
 ) -> Result<Json<JobList>, ApiError> {
     let mut conn = app.store.connection().await?;
     own_run(&mut conn, &caller, id).await?;
-    let jobs = run_view::jobs(&mut conn, id, query.include_steps).await?;
-    Ok(Json(JobList { jobs }))
+    let from = query.cursor.unwrap_or(0).max(0);
+    let Some(limit) = query.limit else {
+        let jobs = run_view::jobs(&mut conn, id, (from, i32::MAX), query.include_steps).await?;
+        return Ok(Json(JobList { jobs, next_cursor: None }));
+    };
+    let before = from.saturating_add(limit.clamp(1, MOST_JOBS));
+    let jobs = run_view::jobs(&mut conn, id, (from, before), query.include_steps).await?;
+    let more = job_last_place(&mut conn, id).await?.is_some_and(|last| last >= before);
+    Ok(Json(JobList { jobs, next_cursor: more.then_some(before) }))
 }
 
 async fn structured_run(
