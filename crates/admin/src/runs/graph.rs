@@ -21,7 +21,7 @@ const MOST_LINES: usize = 30;
 const NAMED_NEEDS: usize = 3;
 
 /// One line of the table.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Line<'a> {
     /// A job.
     Job(&'a JobView),
