@@ -4,7 +4,7 @@
 //! run (`stamp`, `create`); approvals are asked for again.
 
 use kici_model::event::Event;
-use kici_model::lock::Workflow;
+use kici_model::lock::{JobEntry, Workflow};
 use kici_model::state::RunState;
 use kici_store::definition::definition_get;
 use kici_store::delivery::delivery_claimed;
@@ -179,20 +179,13 @@ async fn plan(
     let edges = rerun_edges(conn, original.id).await?;
     let mut jobs = repeat(&rows, &edges, scope)?;
     for job in &mut jobs {
-        // Approvals are not results: they are asked for again, like in every run.
-        job.approval = approval(job, &workflow);
+        let lock = job.lock_index.and_then(|index| workflow.jobs.get(index));
+        let Some(JobEntry::Static(lock)) = lock else { continue };
+        // Neither is a result: people are asked again, and its group must have room again.
+        job.approval = lock.approval.clone();
+        job.group = lock.concurrency_group.clone();
     }
     Ok(WorkflowPlan { jobs, selectors: Vec::new(), ..whole })
-}
-
-fn approval(
-    job: &super::plan::PlannedJob,
-    workflow: &Workflow,
-) -> Option<kici_model::lock::Approval> {
-    match workflow.jobs.get(job.lock_index?)? {
-        kici_model::lock::JobEntry::Static(lock) => lock.approval.clone(),
-        _ => None,
-    }
 }
 
 /// The event with its payload, as it was delivered.
