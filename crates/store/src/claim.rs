@@ -107,6 +107,9 @@ pub struct Claim {
 }
 
 /// Gives candidates to agents. Answers job and its new attempt.
+///
+/// The condition on the agent is written so that the index of waiting jobs does not serve it: a plan made while the
+/// queue was empty would read the whole queue for each job.
 pub async fn job_claim(
     conn: &mut PgConnection,
     owner: i32,
@@ -120,7 +123,7 @@ pub async fn job_claim(
             SET agent_id = t.agent, owner = $3, log_writer = $3, attempt = j.attempt + 1, acked = false,
                 deadline = now() + make_interval(secs => $4), wait_reason = NULL
            FROM unnest($1::uuid[], $2::text[]) AS t (job, agent)
-          WHERE j.id = t.job AND j.state = 'queued' AND j.agent_id IS NULL
+          WHERE j.id = t.job AND j.state = 'queued' AND coalesce(j.agent_id, '') = ''
       RETURNING j.id, j.attempt",
         &job,
         &agent as _,
