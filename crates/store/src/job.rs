@@ -98,7 +98,7 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
          SELECT t.id, run, position, name, base_name, lock_index, matrix::json, t.kind, label, fan_index, fan_total,
                 selector, t.environment, env::json, t.state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
                 kind_of, body::json, priority, timeout, hashtextextended(r.org_id || '/' || r.repo, 0),
-                queue_place(priority), CASE WHEN t.state = 'queued' THEN now() END,
+                queue_place(priority), CASE WHEN t.state IN ('queued', 'waiting') THEN now() END,
                 CASE WHEN t.state IN ('success', 'failed', 'cancelled', 'skipped', 'timed_out_stale', 'drift_dropped')
                      THEN now() END
            FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],

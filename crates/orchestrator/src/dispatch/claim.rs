@@ -20,7 +20,10 @@ use crate::app::App;
 /// Jobs of one pass.
 pub(super) const BATCH: usize = 200;
 
-/// How old the count of what repositories hold may be. Between two counts our own claims are added, so that what is
+/// Up to this many jobs with agents they are counted for every choice between repositories.
+const COUNT_ALWAYS: u32 = 200;
+
+/// How old the count of what repositories hold may be when there are more. Between two counts our own claims are added, so that what is
 /// off are jobs that ended and claims of other orchestrators, for this long.
 const COUNT_AGAIN: Duration = Duration::from_millis(200);
 
@@ -211,7 +214,8 @@ impl Shares {
         if standings.len() < 2 {
             return Ok(standings);
         }
-        if self.counted.is_none_or(|at| at.elapsed() > COUNT_AGAIN) {
+        let few = self.held.values().sum::<u32>() <= COUNT_ALWAYS;
+        if few || self.counted.is_none_or(|at| at.elapsed() > COUNT_AGAIN) {
             let held = share_held(conn).await?;
             self.held = held
                 .into_iter()
