@@ -1,4 +1,6 @@
-//! `kici-admin agent`: the tokens that let agents in.
+//! `kici-admin agent`: the tokens that let agents in, and (`roster`) who is there.
+
+mod roster;
 
 use std::process::ExitCode;
 
@@ -27,8 +29,11 @@ pub(crate) enum Command {
         #[arg(long)]
         privileged_root: bool,
     },
-    /// List the tokens that work, newest first.
+    /// List the tokens that work, newest first, and the agents of all orchestrators.
     List {
+        /// Only the agents.
+        #[arg(long, conflicts_with_all = ["kind", "include_pending"])]
+        agents: bool,
         /// Only those made by operators, or only those made for one machine.
         #[arg(long = "type", value_enum)]
         kind: Option<Kind>,
@@ -59,7 +64,8 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
             let labels = labels.filter(|label| !label.is_empty()).collect();
             register(context, CreateAgentToken { labels, mandatory_labels, created_by: None }).await
         }
-        Command::List { kind, include_pending } => list(context, kind, include_pending).await,
+        Command::List { agents: true, .. } => roster::list(context).await,
+        Command::List { kind, include_pending, .. } => list(context, kind, include_pending).await,
         Command::Revoke { id } => {
             let done = context.client()?.agent_token_revoke(id).await?;
             if !context.out.json(&done)? {
@@ -106,6 +112,7 @@ async fn list(
         Kind::Ephemeral => "ephemeral",
     });
     let list = client.agent_token_list(kind).await?;
+    let agents = client.agent_list().await?;
     let pending = match include_pending {
         true => Some(client.agent_pending().await?.pending),
         false => None,
@@ -113,6 +120,7 @@ async fn list(
     let out = &mut context.out;
     if out.is_json() {
         let mut answer = serde_json::to_value(&list)?;
+        answer["agents"] = serde_json::to_value(&agents)?;
         if let Some(pending) = &pending {
             answer["pending"] = serde_json::to_value(pending)?;
         }
@@ -125,6 +133,8 @@ async fn list(
         let rows: Vec<[String; 7]> = list.tokens.into_iter().map(row).collect();
         out.table(["ID", "Prefix", "Labels", "Type", "Created", "Last Seen", "Expires"], &rows)?;
     }
+    out.line("")?;
+    roster::print(out, agents)?;
     if let Some(pending) = pending {
         out.line("")?;
         if pending.is_empty() {

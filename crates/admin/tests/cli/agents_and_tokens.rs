@@ -5,7 +5,8 @@ use crate::setup::World;
 #[test]
 fn an_agent_token_is_shown_once_with_how_to_use_it() {
     let world = World::start();
-    assert_eq!(world.ok(&["agent", "list"]), "No agent tokens found.\n");
+    assert_eq!(world.ok(&["agent", "list"]), "No agent tokens found.\n\nNo agents found.\n");
+    assert_eq!(world.ok(&["agent", "list", "--agents"]), "No agents found.\n");
     let said =
         world.ok(&["agent", "register", "--labels", "linux, x64", "--mandatory-label", "gpu"]);
     let token = said.lines().find_map(|line| line.strip_prefix("Token:    ")).unwrap();

@@ -2,8 +2,7 @@
 //! its own time limit.
 
 use kici_protocol::agent::{
-    AgentApiResponse, CacheRestoreResponse, CacheSaveResponse, EventEmitResponse, FromAgent,
-    ToAgent, UploadUrl,
+    CacheRestoreResponse, CacheSaveResponse, EventEmitResponse, FromAgent, ToAgent, UploadUrl,
 };
 
 /// The answer to a request, if the message is one.
@@ -13,11 +12,6 @@ pub(super) fn answer(message: &FromAgent) -> Option<ToAgent> {
             request_id: emit.request_id.clone(),
             delivery_id: None,
             error: Some("internal events are not supported yet".into()),
-        }),
-        FromAgent::ApiRequest(request) => ToAgent::ApiResponse(AgentApiResponse {
-            request_id: request.request_id.clone(),
-            result: None,
-            error: Some(format!("Unknown API method '{}'", request.method)),
         }),
         // An empty address means: no storage for archives.
         FromAgent::CacheUploadRequest(request) => ToAgent::CacheUploadResponse(UploadUrl {

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use kici_model::ids::TokenId;
 use kici_model::labels::AgentLabels;
-use kici_protocol::agent::{Close, JobCancel, JobDispatch, StepApprovalResolved, ToAgent};
+use kici_protocol::agent::{Close, JobCancel, JobDispatch, Metric, StepApprovalResolved, ToAgent};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::life::Life;
 use super::link::Link;
+use crate::metrics::accept;
 
 /// Messages that may wait for a socket. An agent that does not read its orders counts as gone.
 pub(super) const ORDERS: usize = 64;
@@ -38,6 +39,8 @@ pub(crate) struct Connected {
     /// The number of its connection over all orchestrators: the highest holds the agent.
     pub(super) connection: i64,
     pub(super) life: Life,
+    /// What it measured last.
+    pub(super) metrics: Mutex<Vec<Metric>>,
     pub(super) link: Arc<Mutex<Link>>,
     pub(super) orders: mpsc::Sender<Order>,
     /// Compared with the table; offers may be made.
@@ -67,6 +70,18 @@ impl Connected {
         if draining && !self.draining.swap(true, Ordering::Relaxed) {
             self.life.tell();
         }
+    }
+
+    /// What started it: the backend of a scaler, or nothing that KiCI knows (`stateful`).
+    pub(super) fn backend(&self) -> &str {
+        let backend = self.labels.labels.iter().find_map(|label| label.strip_prefix("kici:agent:"));
+        backend.filter(|_| self.scaler_managed).unwrap_or("stateful")
+    }
+
+    /// It reported its own numbers.
+    pub(super) fn measured(&self, reported: Vec<Metric>) {
+        let accepted = accept(reported);
+        *self.metrics.lock().expect("nothing panics while it is held") = accepted;
     }
 
     /// How many jobs it can take now.

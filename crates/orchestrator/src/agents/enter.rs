@@ -1,7 +1,7 @@
 //! An agent registers: who it is, whether the id is free, what it still holds, and the acknowledgement.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use kici_model::labels::AgentLabels;
 use kici_protocol::agent::{Close, CloseCode, Register, RegisterAck, ToAgent};
@@ -105,6 +105,7 @@ impl Reader {
             from: self.from,
             connection,
             life: Life::new(clock_skew(register)),
+            metrics: Mutex::default(),
             link: Arc::clone(&self.link),
             orders: self.orders.clone(),
             ready: false.into(),

@@ -10,8 +10,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use kici_protocol::agent::{
-    AuthFailure, AuthSuccess, Close, CloseCode, FromAgent, LinkError, LogChunk, ParseError, Parsed,
-    Register, Secret, StepApprovalRequest, ToAgent,
+    AgentApiRequest, AuthFailure, AuthSuccess, Close, CloseCode, FromAgent, LinkError, LogChunk,
+    Metric, ParseError, Parsed, Register, Secret, StepApprovalRequest, ToAgent,
 };
 use uuid::Uuid;
 
@@ -115,7 +115,13 @@ pub(super) enum Effect {
     },
     /// What the agent's clock shows, epoch ms.
     Clock(i64),
-    /// The agent's own log and numbers.
+    /// The agent's own log.
+    AgentLog(Vec<String>),
+    /// The agent's own numbers.
+    Metrics(Vec<Metric>),
+    /// A job asks about agents and hosts.
+    Api(AgentApiRequest),
+    /// Something for a log of details.
     Note(String),
 }
 

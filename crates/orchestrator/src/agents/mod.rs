@@ -7,7 +7,9 @@
 //! here, `roster` keeps the table of all of them.
 
 mod acks;
+mod agent_log;
 mod answers;
+mod api;
 mod approvals;
 mod connected;
 mod enter;

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::acks::{Acks, Receipt};
 use super::connected::{Connected, Order};
 use super::link::{Effect, Link};
+use super::{agent_log, api};
 use crate::access::agent_token_verify;
 use crate::app::App;
 use crate::jobs::Fact;
@@ -198,6 +199,16 @@ impl Reader {
                 self.approval((run, job, attempt), &request).await?;
             }
             Effect::Foreign { job, kind, message } => self.foreign(job, kind, message).await?,
+            Effect::AgentLog(lines) => agent_log::print(&self.agent_id(), &lines),
+            Effect::Metrics(reported) => {
+                if let Some(agent) = &self.agent {
+                    agent.measured(reported);
+                }
+            }
+            Effect::Api(request) => {
+                let response = api::answer(&self.app, request).await;
+                self.send(ToAgent::ApiResponse(response)).await;
+            }
             Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
         }
         Ok(None)

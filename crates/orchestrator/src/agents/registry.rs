@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connected::Connected;
+use crate::metrics::Sums;
 
 /// All connected agents.
 pub(crate) struct Agents {
@@ -102,6 +103,16 @@ impl Agents {
                 attempts.into_iter().map(|(job, attempt)| (agent.id.clone(), job, attempt))
             })
             .collect()
+    }
+
+    /// The numbers that all connected agents have reported, summed.
+    pub(crate) fn measured(&self) -> Sums {
+        let mut sums = Sums::default();
+        for agent in self.all() {
+            let metrics = agent.metrics.lock().expect("nothing panics while it is held");
+            sums.add(&metrics, agent.backend());
+        }
+        sums
     }
 
     /// The tokens in use.

@@ -57,6 +57,6 @@ async fn ready(State(app): State<App>) -> Response {
 
 async fn metrics(State(app): State<App>) -> Response {
     let agents = app.agents.connected() as i64;
-    let body = app.metrics.render(agents);
+    let body = app.metrics.render(agents, &app.agents.measured());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }

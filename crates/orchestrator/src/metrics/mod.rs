@@ -1,8 +1,9 @@
 //! What is counted and measured, and its text form for scrapes.
 //!
-//! The names follow the reference list; `guide` adds the names that the deployment guide promises, with the same
+//! `agents` adds what agents report. The names follow the reference list; `guide` adds the names that the deployment guide promises, with the same
 //! values.
 
+mod agents;
 mod text;
 
 use std::collections::HashSet;
@@ -16,6 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub(crate) use agents::{Sums, accept};
 
 /// Event names come from senders: beyond this many different ones they count as `other`.
 const MAX_EVENT_NAMES: usize = 64;
@@ -284,10 +287,12 @@ impl Metrics {
     }
 
     /// All series as text.
-    pub(crate) fn render(&self, agents: i64) -> String {
+    pub(crate) fn render(&self, agents: i64, measured: &Sums) -> String {
         self.agents.set(agents);
         self.resident.set(text::resident_bytes());
-        text::prometheus(&self.registry)
+        let mut text = text::prometheus(&self.registry);
+        measured.render(&mut text);
+        text
     }
 }
 
@@ -300,7 +305,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.webhook_received("generic", "push");
         metrics.webhook_processed("matched");
-        let text = metrics.render(3);
+        let text = metrics.render(3, &Sums::default());
         for line in [
             "kici_orch_agents_active 3",
             "kici_agents_active 3",

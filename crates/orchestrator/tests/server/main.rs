@@ -19,3 +19,4 @@ mod queue;
 mod reconnect;
 mod rerun;
 mod roster;
+mod transcripts;

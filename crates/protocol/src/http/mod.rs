@@ -6,6 +6,7 @@
 
 pub mod access_log;
 pub mod agent_tokens;
+pub mod agents;
 pub mod db;
 pub mod deliveries;
 pub mod error;

@@ -82,10 +82,28 @@ impl Link {
             FromAgent::AgentStatus(status) => {
                 vec![Effect::Load { active: status.active_jobs, draining: status.draining }]
             }
-            FromAgent::AgentLog(log) => log.lines.into_iter().map(Effect::Note).collect(),
+            FromAgent::AgentLog(log) => vec![Effect::AgentLog(log.lines)],
+            FromAgent::AgentMetrics(report) => vec![Effect::Metrics(report.metrics)],
+            FromAgent::ApiRequest(request) => vec![Effect::Api(request)],
             FromAgent::RunEvent(event) => run_event(event),
-            // Signs of life and news for other parts; every frame counts as a sign of life already.
-            _ => Vec::new(),
+            FromAgent::CacheUploadComplete(_)
+            | FromAgent::CacheSaveComplete(_)
+            | FromAgent::ProvenanceUploadComplete(_) => {
+                vec![Effect::Note("an upload was reported that nobody had asked for".into())]
+            }
+            FromAgent::FleetBundleChunk(_) | FromAgent::FleetBundleError(_) => {
+                vec![Effect::Note("a part of a log bundle came that nobody had asked for".into())]
+            }
+            // The environment of a job is of use only to a platform, and may hold secrets of an old agent.
+            FromAgent::JobContext(_) | FromAgent::ConfigAck(_) => Vec::new(),
+            // Answered above or by the caller.
+            FromAgent::AuthRequest(_)
+            | FromAgent::Register(_)
+            | FromAgent::EventEmit(_)
+            | FromAgent::CacheUploadRequest(_)
+            | FromAgent::CacheRestoreRequest(_)
+            | FromAgent::CacheSaveRequest(_)
+            | FromAgent::ProvenanceUploadRequest(_) => Vec::new(),
         }
     }
 
@@ -112,9 +130,8 @@ impl Link {
     }
 
     fn log(&mut self, chunk: LogChunk) -> Vec<Effect> {
-        let Ok(job) = chunk.job_id.parse::<Uuid>() else {
-            return vec![Effect::Note("log.chunk names a job that is no id".into())];
-        };
+        // What is no id of ours is no job of ours.
+        let job = chunk.job_id.parse::<Uuid>().unwrap_or_default();
         if let Some(held) = self.held.get_mut(&job) {
             let place = match std::mem::replace(&mut held.unlogged, false) {
                 true => Place::First,
@@ -167,10 +184,7 @@ impl Link {
         then: impl FnOnce(&mut Link, Uuid, Held, String) -> Vec<Effect>,
     ) -> Vec<Effect> {
         let message = about.message.to_owned();
-        let Ok(job) = about.job.parse::<Uuid>() else {
-            let note = format!("{} names a job that is no id", about.kind);
-            return vec![Effect::Note(note), Effect::Done { message }];
-        };
+        let job = about.job.parse::<Uuid>().unwrap_or_default();
         match self.held.get(&job).copied() {
             Some(held) => then(self, job, held, message),
             // Old news about a job that was the agent's.

@@ -24,6 +24,9 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Group { group, .. } => format!("group {group}"),
         Effect::Approval { .. } => "approval".into(),
         Effect::Clock(_) => "clock".into(),
+        Effect::AgentLog(lines) => format!("agent log {}", lines.len()),
+        Effect::Metrics(metrics) => format!("metrics {}", metrics.len()),
+        Effect::Api(request) => format!("api {}", request.method),
         Effect::Note(_) => "note".into(),
     };
     effects.iter().map(shown).collect()

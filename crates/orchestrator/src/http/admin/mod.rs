@@ -5,6 +5,7 @@
 
 mod access_log;
 mod agent_tokens;
+mod agents;
 mod db;
 mod deliveries;
 mod error;
@@ -35,6 +36,7 @@ pub(crate) fn routes() -> Routes {
         .merge(service::routes())
         .merge(tokens::routes())
         .merge(agent_tokens::routes())
+        .merge(agents::routes())
         .merge(sources::routes())
         .merge(runs::routes())
         .merge(holds::routes())
