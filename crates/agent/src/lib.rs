@@ -22,6 +22,8 @@ mod own_log;
 mod pace;
 mod questions;
 mod signals;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod socket;
 mod start;
 mod state;

@@ -82,8 +82,11 @@ impl Agent {
     }
 
     fn register(&mut self, jobs: Vec<JobRef>) {
-        let in_flight =
-            jobs.into_iter().map(|job| InFlightJob { job_id: job.job_id, run_id: job.run_id });
+        let in_flight = jobs.into_iter().map(|job| InFlightJob {
+            fate: self.fates.get(&job.job_id).copied(),
+            job_id: job.job_id,
+            run_id: job.run_id,
+        });
         let registration = self.facts.registration(in_flight.collect());
         self.greet(&FromAgent::Register(Box::new(registration)));
         self.clock.answer = Some(Instant::now() + limits::REGISTER_TIMEOUT);
@@ -143,6 +146,8 @@ impl Agent {
             "took job {}",
             dispatch.job_config.name.as_deref().unwrap_or(&job.job_id)
         );
+        // A new attempt begins without the past of the last one.
+        self.fates.remove(&job.job_id);
         let voice = Voice::new(job);
         self.clock.idle = None;
         self.clock.job_heartbeat = Some(Instant::now() + self.config.times.job_heartbeat);

@@ -10,10 +10,13 @@ mod leaving;
 mod own_log;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kici_protocol::agent::{AgentMetrics, AgentStatus, FromAgent, Heartbeat, JobState, limits};
+use kici_protocol::agent::{
+    AgentMetrics, AgentStatus, Fate, FromAgent, Heartbeat, JobState, limits,
+};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +36,8 @@ use crate::signals::Signal;
 use crate::socket::{Socket, SocketEvent};
 use crate::state::State;
 
+#[cfg(feature = "simulation")]
+pub(crate) use after_crash::settle as settle_after_crash;
 pub use leaving::Exit;
 use leaving::Leaving;
 
@@ -62,6 +67,8 @@ pub(crate) struct Agent {
     clock: Clock,
 
     job: Option<Running>,
+    /// What the orchestrator has to know about jobs beside their end, by id.
+    fates: BTreeMap<String, Fate>,
     ended: Option<Ended>,
     questions: Questions,
     warm: Option<JobProcess>,
@@ -114,8 +121,9 @@ impl Agent {
     ) -> Self {
         let now = Instant::now();
         let mut outbox = Outbox::new(state.outbox(), config.outbox_bytes);
-        after_crash::settle(&mut outbox);
+        let lost = after_crash::settle(&mut outbox);
         Self {
+            fates: lost.into_iter().map(|job| (job, Fate::Lost)).collect(),
             agent_id: state.agent_id().into(),
             facts: Facts::gather(&config, state.agent_id()),
             link: AgentLink::new(config.token.is_some(), outbox.untold()),
@@ -195,7 +203,10 @@ impl Agent {
                 // One of an earlier process holds no slot.
                 Told::Written(job) if self.link.job() == Some(&job) => self.settled(),
                 Told::Written(_) => {}
-                Told::Stored(job) => self.feed(Event::Stored(job.job_id)),
+                Told::Stored(job) => {
+                    self.fates.remove(&job.job_id);
+                    self.feed(Event::Stored(job.job_id));
+                }
             }
         }
     }

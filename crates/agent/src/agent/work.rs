@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kici_protocol::agent::{FromAgent, JobState};
+use kici_protocol::agent::{Fate, FromAgent, JobState};
 
 use super::{Agent, Ended};
 use crate::config::Backpressure;
@@ -122,6 +122,7 @@ impl Agent {
             self.outbox.push(&running.voice.status(JobState::Cancelling));
         }
         running.cancelled = true;
+        self.fates.insert(running.voice.job().job_id.clone(), Fate::Stopping);
         running.job.cancel(force, reason);
     }
 

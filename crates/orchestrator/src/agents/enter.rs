@@ -66,8 +66,19 @@ impl Reader {
                 let of = (*job, held.attempt);
                 self.app.logs.adopted(&self.app, of, &self.acks, keeps).await;
             }
+            // Jobs of its that have ended: the rest of their log may follow, and must find the log as it is now.
+            for (job, attempt) in reconciled.past.iter().filter(|_| keeps) {
+                if let Some(attempt) = attempt {
+                    self.app.logs.adopted(&self.app, (*job, *attempt), &self.acks, keeps).await;
+                }
+            }
             let held = std::mem::take(&mut reconciled.held);
-            self.link().on_registered(held, std::mem::take(&mut reconciled.past));
+            let past = std::mem::take(&mut reconciled.past);
+            let mut link = self.link();
+            if keeps {
+                link.await_ends(past.iter().map(|(job, _)| *job));
+            }
+            link.on_registered(held, past);
         }
         self.send(ToAgent::RegisterAck(RegisterAck {
             agent_id: register.agent_id,

@@ -6,7 +6,7 @@
 
 mod jobs;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use kici_protocol::agent::{
@@ -137,6 +137,9 @@ pub(super) struct Link {
     past: VecDeque<(Uuid, Option<i32>)>,
     /// Jobs that were told to wait for their concurrency group, and the message that is to be answered.
     parked: HashMap<Uuid, String>,
+    /// Jobs whose end it still has to tell although they are its own no longer. The wire has no attempt numbers: one
+    /// that was offered again before that would take the old end for its own.
+    awaited: HashSet<Uuid>,
     violations: VecDeque<Instant>,
 }
 
@@ -154,6 +157,7 @@ impl Link {
             held: HashMap::new(),
             past: VecDeque::new(),
             parked: HashMap::new(),
+            awaited: HashSet::new(),
             violations: VecDeque::new(),
         }
     }
@@ -300,8 +304,14 @@ impl Link {
         self.held.keys().copied().chain(self.past.iter().map(|(job, _)| *job)).collect()
     }
 
+    /// Places that are taken, or that nothing may be given to yet.
     pub(super) fn load(&self) -> usize {
-        self.held.len()
+        self.held.len() + self.awaited.len()
+    }
+
+    /// The agent keeps the ends of these jobs until they are acknowledged, so they will come.
+    pub(super) fn await_ends(&mut self, jobs: impl Iterator<Item = Uuid>) {
+        self.awaited.extend(jobs);
     }
 
     /// After a look at the table: the job was never this agent's. Too many of these end the connection.

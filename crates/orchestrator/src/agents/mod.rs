@@ -22,6 +22,8 @@ mod reader;
 mod register;
 mod registry;
 mod roster;
+#[cfg(test)]
+mod simulation;
 mod socket;
 
 pub(crate) use acks::{Acks, Receipt};

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use kici_model::state::EndReason;
-use kici_protocol::agent::InFlightJob;
+use kici_protocol::agent::{Fate, InFlightJob};
 use kici_store::job::{JobNow, job_now};
 use kici_store::lease::{
     GiveBack, job_adopt, job_cancelling, job_give_back, job_linger, job_of_agent,
@@ -69,12 +69,21 @@ pub(super) async fn reconcile(
     rows = job_now(&mut tx, &all).await?.into_iter().map(|row| (row.id, row)).collect();
 
     let mut done = Reconciled::default();
+    let mut kept = BTreeSet::new();
     for job in listed {
+        let row = job.job_id.parse().ok().and_then(|id: Uuid| rows.get(&id));
+        if let Some(row) = row.filter(|row| !is_of_use(job.fate, row)) {
+            let own = row.agent_id.as_deref() == Some(agent);
+            done.past.push((row.id, own.then_some(row.attempt)));
+            continue;
+        }
+        kept.extend(row.map(|row| row.id));
         keep(&mut tx, app, agent, job, &rows, &locked, &mut done).await?;
     }
     let mut ends = Vec::new();
-    for row in
-        rows.values().filter(|row| !ids.contains(&row.id) && row.agent_id.as_deref() == Some(agent))
+    for row in rows
+        .values()
+        .filter(|row| !kept.contains(&row.id) && row.agent_id.as_deref() == Some(agent))
     {
         let stopped = locked.get(&row.run_id).is_some_and(|run| run.stop.is_some());
         ends.extend(settle_lost(&mut tx, app, row, stopped).await?);
@@ -83,6 +92,18 @@ pub(super) async fn reconcile(
     Store::commit(tx).await?;
     announce(app, &settled);
     Ok(done)
+}
+
+/// Whether a job that an agent lists can go on with it.
+fn is_of_use(fate: Option<Fate>, row: &JobNow) -> bool {
+    match fate {
+        // What it has left to say is only that.
+        Some(Fate::Lost) => false,
+        // It was told to stop when its dispatch was taken back: as another attempt it would end as cancelled,
+        // though nobody cancelled the run.
+        Some(Fate::Stopping) => row.agent_id.is_some(),
+        Some(Fate::Other) | None => true,
+    }
 }
 
 /// A job that the agent says it is running.

@@ -126,6 +126,22 @@ pub struct InFlightJob {
     pub job_id: String,
     /// Its run.
     pub run_id: String,
+    /// What has become of it; absent: it runs, or its end is about to be told. v0.1.24 knows no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fate: Option<Fate>,
+}
+
+/// What has become of a job that an agent still has to tell about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It was told to stop, and ends or has ended so: of no use as another attempt.
+    Stopping,
+    /// The agent was killed and the job with it; what is told is only that.
+    Lost,
+    /// Something that a later version says.
+    #[serde(other)]
+    Other,
 }
 
 /// A value in `properties`.

@@ -29,8 +29,8 @@ pub use dispatch::{GitCredential, JobDispatch, NpmRegistry, UpstreamOutputs};
 pub use fleet::{FleetBundleChunk, FleetBundleError, FleetLogsRequest};
 pub use from_agent::FromAgent;
 pub use handshake::{
-    AuthFailure, AuthRequest, AuthSuccess, ConfigAck, InFlightJob, PROTOCOL_VERSION, PropertyValue,
-    Register, RegisterAck,
+    AuthFailure, AuthRequest, AuthSuccess, ConfigAck, Fate, InFlightJob, PROTOCOL_VERSION,
+    PropertyValue, Register, RegisterAck,
 };
 pub use health::{AgentMetrics, AgentStatus, Bucket, Heartbeat, Metric, MetricType};
 pub use job_config::{DynamicSource, JobConfig, JobSource};

@@ -14,8 +14,12 @@ pub(super) enum Ending {
 }
 
 /// What errors say when somebody killed the job's process, its agent, or asked the agent to go.
-const KILLED: &[&str] =
-    &["Workflow runner crashed", "killed by SIG", "Agent shut down during execution"];
+const KILLED: &[&str] = &[
+    "Workflow runner crashed",
+    "killed by SIG",
+    "Agent shut down during execution",
+    "the agent process was killed",
+];
 
 /// Judges the end of a job.
 pub(super) fn of(job: &Job, run: &Run, planned: &str) -> Ending {

@@ -108,6 +108,18 @@ impl Link {
     }
 
     fn job_status(&mut self, status: &JobStatus) -> Vec<Effect> {
+        let awaited = status.state.is_terminal()
+            && status.job_id.parse().is_ok_and(|job: Uuid| self.awaited.remove(&job));
+        let mut effects = self.job_moved(status);
+        if awaited {
+            // It may be given something now.
+            let active = u32::try_from(self.load()).unwrap_or(u32::MAX);
+            effects.push(Effect::Load { active, draining: false });
+        }
+        effects
+    }
+
+    fn job_moved(&mut self, status: &JobStatus) -> Vec<Effect> {
         let about = About { kind: "job.status", job: &status.job_id, message: &status.message_id };
         self.about(about, |link, job, held, message| {
             if status.state == JobState::Running {
