@@ -1,6 +1,7 @@
 //! The graph of `needs`: which jobs may start, which can never start, and whether it has a cycle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
 
 use crate::lock::Need;
 use crate::state::{EndReason, JobState};
@@ -105,10 +106,50 @@ pub fn evaluate<'a>(edges: &'a [Edge], status: impl Fn(&'a str) -> Option<JobSta
     if open.is_empty() { Readiness::Ready } else { Readiness::Wait { on: open } }
 }
 
-/// A cycle, if there is one: `[a, b, a]`. Names that no job has are ignored.
-pub fn find_cycle<'a>(jobs: &[(&'a str, Vec<&'a str>)]) -> Option<Vec<&'a str>> {
+/// What follows for waiting jobs when others end.
+#[derive(Debug, Clone)]
+pub struct Cascade<J> {
+    /// Jobs that can never start, with the upstream that is to blame and its state, in the order in which they are
+    /// found.
+    pub skips: Vec<(J, J, JobState)>,
+    /// How many edges are met for each of the others.
+    pub met: HashMap<J, usize>,
+}
+
+/// Follows ended jobs through the graph: a job with an upstream in a state that it does not accept is skipped at once,
+/// which is an end too. `waiting` says who waits for a job, in job order, and what it accepts. Every edge is looked at
+/// once, however deep the skips go.
+pub fn cascade<J: Copy + Eq + Hash>(
+    ended: &[(J, JobState)],
+    waiting: &HashMap<J, Vec<(J, Accepts)>>,
+) -> Cascade<J> {
+    let mut out = Cascade { skips: Vec::new(), met: HashMap::new() };
+    let mut gone: HashSet<J> = ended.iter().map(|(job, _)| *job).collect();
+    let mut queue: VecDeque<(J, JobState)> = ended.iter().copied().collect();
+    while let Some((upstream, state)) = queue.pop_front() {
+        for (job, accepts) in waiting.get(&upstream).into_iter().flatten() {
+            if gone.contains(job) {
+                continue;
+            }
+            if accepts.contains(state) {
+                *out.met.entry(*job).or_default() += 1;
+                continue;
+            }
+            gone.insert(*job);
+            out.met.remove(job);
+            out.skips.push((*job, upstream, state));
+            queue.push_back((*job, JobState::Skipped));
+        }
+    }
+    out
+}
+
+/// All cycles, `[a, b, a]` each, none sharing a job: without the jobs of these, the graph has no cycle. Names that no
+/// job has are ignored.
+pub fn find_cycles<'a>(jobs: &[(&'a str, Vec<&'a str>)]) -> Vec<Vec<&'a str>> {
     let index: HashMap<&str, usize> =
         jobs.iter().enumerate().rev().map(|(i, (name, _))| (*name, i)).collect();
+    let mut cycles = Vec::new();
     let mut done = vec![false; jobs.len()];
     for start in 0..jobs.len() {
         let mut path: Vec<(usize, usize)> = vec![(start, 0)];
@@ -123,9 +164,15 @@ pub fn find_cycle<'a>(jobs: &[(&'a str, Vec<&'a str>)]) -> Option<Vec<&'a str>> 
             };
             path.last_mut().expect("the loop saw an element").1 += 1;
             let Some(upstream) = index.get(name).copied() else { continue };
-            if let Some(from) = on_path.get(&upstream) {
-                let cycle = path[*from..].iter().map(|(job, _)| *job).chain([upstream]);
-                return Some(cycle.map(|job| jobs[job].0).collect());
+            if let Some(from) = on_path.get(&upstream).copied() {
+                let cycle = path[from..].iter().map(|(job, _)| *job).chain([upstream]);
+                cycles.push(cycle.map(|job| jobs[job].0).collect());
+                // Its jobs are out of the graph; the search goes on from where it met them.
+                for (job, _) in path.drain(from..) {
+                    done[job] = true;
+                    on_path.remove(&job);
+                }
+                continue;
             }
             if !done[upstream] {
                 on_path.insert(upstream, path.len());
@@ -133,7 +180,7 @@ pub fn find_cycle<'a>(jobs: &[(&'a str, Vec<&'a str>)]) -> Option<Vec<&'a str>> 
             }
         }
     }
-    None
+    cycles
 }
 
 #[cfg(test)]
@@ -201,11 +248,35 @@ mod tests {
     #[test]
     fn cycles_are_found_and_named() {
         let jobs = vec![("a", vec!["b"]), ("b", vec!["c", "x"]), ("c", vec!["b"])];
-        assert_eq!(find_cycle(&jobs), Some(vec!["b", "c", "b"]));
-        assert_eq!(find_cycle(&[("a", vec!["a"])]), Some(vec!["a", "a"]));
+        assert_eq!(find_cycles(&jobs), [["b", "c", "b"]]);
+        assert_eq!(find_cycles(&[("a", vec!["a"])]), [["a", "a"]]);
+        let two = vec![
+            ("a", vec!["b", "c"]),
+            ("b", vec!["a"]),
+            ("c", vec!["d"]),
+            ("d", vec!["a", "e", "c"]),
+            ("e", vec![]),
+        ];
+        assert_eq!(find_cycles(&two), [["a", "b", "a"], ["c", "d", "c"]]);
         let diamond =
             vec![("a", vec!["b", "c"]), ("b", vec!["d"]), ("c", vec!["d"]), ("d", vec![])];
-        assert_eq!(find_cycle(&diamond), None);
+        assert!(find_cycles(&diamond).is_empty());
+    }
+
+    #[test]
+    fn an_end_is_followed_through_skips_to_those_that_accept_them() {
+        let on = |words: &[&str]| {
+            Accepts::from_run_on(Some(&words.iter().map(ToString::to_string).collect::<Vec<_>>()))
+        };
+        // 0 fails: 1 and 2 are skipped, 3 takes a skip, 4 waits for 3 and takes a failure of 0.
+        let waiting = HashMap::from([
+            (0, vec![(1, on(&["success"])), (4, on(&["failed"]))]),
+            (1, vec![(2, on(&["success"])), (3, on(&["skipped"]))]),
+            (2, vec![(3, on(&["success", "skipped"])), (1, on(&["success"]))]),
+        ]);
+        let after = cascade(&[(0, JobState::Failed)], &waiting);
+        assert_eq!(after.skips, [(1, 0, JobState::Failed), (2, 1, JobState::Skipped)]);
+        assert_eq!(after.met, HashMap::from([(4, 1), (3, 2)]));
     }
 
     #[test]
@@ -218,6 +289,6 @@ mod tests {
                 (name.as_str(), names.get(i + 1).map(String::as_str).into_iter().collect())
             })
             .collect();
-        assert_eq!(find_cycle(&jobs), None);
+        assert!(find_cycles(&jobs).is_empty());
     }
 }

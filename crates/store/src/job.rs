@@ -35,6 +35,12 @@ pub struct JobRow {
     pub fanout_index: Option<i32>,
     /// Size of the fan-out.
     pub fanout_total: Option<i32>,
+    /// How many of the fan-out may be under way at once, when not all.
+    pub max_parallel: Option<i32>,
+    /// A child that does not succeed stops those that wait for their turn.
+    pub fail_fast: bool,
+    /// Waits for its turn; counted in `open_needs`.
+    pub gated: bool,
     /// Which agents it may run on.
     pub selector: Uuid,
     /// First resolved environment.
@@ -43,7 +49,7 @@ pub struct JobRow {
     pub env: Option<String>,
     /// `pending` (needs), `queued`, or a final state.
     pub state: String,
-    /// Edges that are not met yet.
+    /// Edges that are not met yet, and its turn.
     pub open_needs: i32,
     /// Why it waits, JSON.
     pub wait_reason: Option<String>,
@@ -93,21 +99,21 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
     sqlx::query!(
         "INSERT INTO job (id, run_id, position, name, base_name, lock_index, matrix, variant_kind, variant_label,
                 fanout_index, fanout_total, selector, environment, env, state, open_needs, wait_reason, end_reason,
-                error_message, init_failure, hold, slot, kind, body, priority, timeout_ms, share, not_before, ready_at,
-                finished_at)
+                error_message, init_failure, hold, slot, kind, body, priority, timeout_ms, share, max_parallel, fail_fast,
+                gated, not_before, ready_at, finished_at)
          SELECT t.id, run, position, name, base_name, lock_index, matrix::json, t.kind, label, fan_index, fan_total,
                 selector, t.environment, env::json, t.state, open_needs, wait::json, reason::json, error, init::json, hold, slot,
-                kind_of, body::json, priority, timeout, hashtextextended(r.org_id || '/' || r.repo, 0),
-                queue_place(priority), CASE WHEN t.state IN ('queued', 'waiting') THEN now() END,
+                kind_of, body::json, priority, timeout, hashtextextended(r.org_id || '/' || r.repo, 0), max_parallel,
+                fail_fast, gated, queue_place(priority), CASE WHEN t.state IN ('queued', 'waiting') THEN now() END,
                 CASE WHEN t.state IN ('success', 'failed', 'cancelled', 'skipped', 'timed_out_stale', 'drift_dropped')
                      THEN now() END
            FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::text[],
                 $8::text[], $9::text[], $10::int4[], $11::int4[], $12::uuid[], $13::text[], $14::text[],
                 $15::text[], $16::int4[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::bool[],
-                $23::text[], $24::text[], $25::int2[], $26::int8[])
+                $23::text[], $24::text[], $25::int2[], $26::int8[], $27::int4[], $28::bool[], $29::bool[])
              AS t (id, run, position, name, base_name, lock_index, matrix, kind, label, fan_index, fan_total,
                 selector, environment, env, state, open_needs, wait, reason, error, init, hold, slot, kind_of, body,
-                priority, timeout)
+                priority, timeout, max_parallel, fail_fast, gated)
            JOIN run r ON r.id = t.run",
         &id,
         &run,
@@ -135,6 +141,9 @@ pub async fn job_insert(conn: &mut PgConnection, rows: &[JobRow]) -> Result<(), 
         &maybe(|r| r.body.as_deref()) as _,
         &rows.iter().map(|r| r.priority).collect::<Vec<_>>(),
         &rows.iter().map(|r| r.timeout_ms).collect::<Vec<_>>() as _,
+        &number(|r| r.max_parallel) as _,
+        &rows.iter().map(|r| r.fail_fast).collect::<Vec<_>>(),
+        &rows.iter().map(|r| r.gated).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await
@@ -230,21 +239,40 @@ pub struct JobEnd {
     pub outputs: Option<String>,
 }
 
+/// A job that was ended, with what its siblings have to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedJob {
+    /// Its id.
+    pub id: Uuid,
+    /// The name that it shares with its siblings.
+    pub base_name: String,
+    /// How many of its fan-out may be under way at once, when not all.
+    pub max_parallel: Option<i32>,
+    /// A child that does not succeed stops those that wait for their turn.
+    pub fail_fast: bool,
+    /// It still waited for its turn.
+    pub gated: bool,
+}
+
 /// Ends jobs, with their outputs in the same write. Answers those that it ended.
-pub async fn job_end(conn: &mut PgConnection, ends: &[JobEnd]) -> Result<Vec<Uuid>, StoreError> {
+pub async fn job_end(
+    conn: &mut PgConnection,
+    ends: &[JobEnd],
+) -> Result<Vec<EndedJob>, StoreError> {
     let id: Vec<Uuid> = ends.iter().map(|e| e.id).collect();
     let attempt: Vec<i32> = ends.iter().map(|e| e.attempt).collect();
     let text = |of: fn(&JobEnd) -> &str| -> Vec<&str> { ends.iter().map(of).collect() };
     let maybe =
         |of: fn(&JobEnd) -> Option<&str>| -> Vec<Option<&str>> { ends.iter().map(of).collect() };
-    sqlx::query_scalar!(
+    sqlx::query_as!(
+        EndedJob,
         "UPDATE job j
             SET state = t.final, finished_at = now(), error_message = t.error, end_reason = t.reason::json,
                 outputs = coalesce(t.outputs::json, j.outputs), wait_reason = NULL, deadline = NULL
            FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
              AS t (id, attempt, origin, final, error, reason, outputs)
           WHERE j.id = t.id AND j.attempt = t.attempt AND j.state = t.origin AND j.finished_at IS NULL
-      RETURNING j.id",
+      RETURNING j.id, j.base_name, j.max_parallel, j.fail_fast, j.gated",
         &id,
         &attempt,
         &text(|e| &e.from) as _,
@@ -294,28 +322,64 @@ pub async fn job_dependants(
     .map_err(StoreError::in_call("job_dependants"))
 }
 
-/// Takes met edges off waiting jobs; one without any left goes to its next gate: `held` (and its approval is asked
-/// for), `waiting` or `queued`.
-/// Answers how many became `queued`.
-pub async fn job_needs_met(
+/// The same for jobs that are skipped, and for those that are skipped because of them, to the end.
+pub async fn job_dependants_of_skipped(
     conn: &mut PgConnection,
-    met: &[(Uuid, i32)],
-) -> Result<u64, StoreError> {
-    let id: Vec<Uuid> = met.iter().map(|(id, _)| *id).collect();
-    let count: Vec<i32> = met.iter().map(|(_, count)| *count).collect();
+    skipped: &[Uuid],
+) -> Result<Vec<Dependant>, StoreError> {
+    sqlx::query_as!(
+        Dependant,
+        r#"WITH RECURSIVE gone (id) AS (
+               SELECT unnest($1::uuid[])
+               UNION
+               SELECT n.job_id
+                 FROM gone g JOIN job_need n ON n.upstream = g.id JOIN job j ON j.id = n.job_id
+                WHERE j.state = 'pending' AND NOT 'skipped' = ANY (n.run_on))
+           SELECT j.id AS "id!", j.run_id AS "run_id!", j.name AS "name!", j.attempt AS "attempt!",
+                  j.open_needs AS "open_needs!", n.upstream AS "upstream!", n.run_on AS "run_on!"
+             FROM gone g JOIN job_need n ON n.upstream = g.id JOIN job j ON j.id = n.job_id
+            WHERE j.state = 'pending' ORDER BY j.position"#,
+        skipped,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("job_dependants_of_skipped"))
+}
+
+/// What has happened for a waiting job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Met {
+    /// The job.
+    pub job: Uuid,
+    /// Edges that are met.
+    pub edges: i32,
+    /// Its turn has come.
+    pub turn: bool,
+}
+
+/// Takes what has happened off waiting jobs; one that waits for nothing else goes to its next gate: `held` (and its
+/// approval is asked for), `waiting` or `queued`. Answers how many became `queued`.
+pub async fn job_needs_met(conn: &mut PgConnection, met: &[Met]) -> Result<u64, StoreError> {
+    let id: Vec<Uuid> = met.iter().map(|met| met.job).collect();
+    let turn: Vec<bool> = met.iter().map(|met| met.turn).collect();
+    let count: Vec<i32> = met.iter().map(|met| met.edges + i32::from(met.turn)).collect();
     let ready = sqlx::query!(
         r#"UPDATE job j
-            SET open_needs = j.open_needs - t.met,
+            SET open_needs = j.open_needs - t.met, gated = j.gated AND NOT t.turn,
                 state = CASE WHEN j.open_needs > t.met THEN j.state
                              WHEN j.hold THEN 'held' WHEN j.slot THEN 'waiting' ELSE 'queued' END,
                 ready_at = CASE WHEN j.open_needs = t.met THEN now() END,
                 not_before = CASE WHEN j.open_needs = t.met THEN queue_place(j.priority) ELSE j.not_before END,
-                wait_reason = CASE WHEN j.open_needs = t.met THEN NULL ELSE j.wait_reason END
-           FROM unnest($1::uuid[], $2::int4[]) AS t (id, met)
+                wait_reason = CASE WHEN j.open_needs = t.met THEN NULL
+                                   WHEN j.open_needs = t.met + 1 AND j.gated AND NOT t.turn
+                                   THEN json_build_object('kind', 'wave', 'maxParallel', j.max_parallel)
+                                   ELSE j.wait_reason END
+           FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS t (id, met, turn)
           WHERE j.id = t.id AND j.state = 'pending'
       RETURNING j.id, (j.state = 'queued') AS "ready!", (j.state = 'held') AS "held!""#,
         &id,
         &count,
+        &turn,
     )
     .fetch_all(&mut *conn)
     .await
@@ -335,7 +399,7 @@ pub async fn job_stuck(conn: &mut PgConnection, limit: i64) -> Result<Vec<Depend
         "SELECT j.id, j.run_id, j.name, j.attempt, j.open_needs, n.upstream, n.run_on
            FROM job j JOIN job_need n ON n.job_id = j.id
           WHERE j.id IN (SELECT w.id FROM job w
-                          WHERE w.state = 'pending' AND NOT EXISTS (
+                          WHERE w.state = 'pending' AND NOT w.gated AND NOT EXISTS (
                                 SELECT 1 FROM job_need o JOIN job u ON u.id = o.upstream
                                  WHERE o.job_id = w.id AND u.finished_at IS NULL)
                           LIMIT $1)",

@@ -39,6 +39,7 @@ pub mod source;
 pub mod step;
 pub mod stop_order;
 pub mod view;
+pub mod window;
 
 pub use connect::{Connect, Migrations, Store};
 pub use error::StoreError;

@@ -86,6 +86,10 @@ pub struct OriginalJob {
     pub fanout_index: Option<i32>,
     /// Size of the fan-out.
     pub fanout_total: Option<i32>,
+    /// How many of the fan-out may be under way at once, when not all.
+    pub max_parallel: Option<i32>,
+    /// A child that does not succeed stops those that wait for their turn.
+    pub fail_fast: bool,
     /// Which agents it may run on.
     pub selector: Uuid,
     /// First resolved environment.
@@ -110,7 +114,7 @@ pub async fn rerun_jobs(
     sqlx::query_as!(
         OriginalJob,
         "SELECT id, name, base_name, kind, lock_index, body::text, matrix::text, variant_kind, variant_label,
-                fanout_index, fanout_total, selector, environment, env::text, timeout_ms, state, end_reason::text, attempt
+                fanout_index, fanout_total, max_parallel, fail_fast, selector, environment, env::text, timeout_ms, state, end_reason::text, attempt
            FROM job WHERE run_id = $1 ORDER BY position",
         run,
     )

@@ -202,10 +202,13 @@ impl fmt::Display for EndReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum WaitReason {
-    /// These upstreams have not ended.
+    /// Its upstreams have not all ended.
     Needs {
-        /// Their names.
+        /// The names of the first few.
         upstreams: Vec<String>,
+        /// How many there are beyond those.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        more: usize,
     },
     /// No connected agent offers the labels.
     NoMatchingAgent {
@@ -254,10 +257,31 @@ pub enum WaitReason {
     },
 }
 
+/// Upstreams that a reason names; of a fan-in over thousands nobody reads more.
+const NAMED: usize = 8;
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl WaitReason {
+    /// Waits for these upstreams.
+    pub fn needs<'a>(upstreams: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut upstreams = upstreams.into_iter();
+        let named = upstreams.by_ref().take(NAMED).map(str::to_owned).collect();
+        Self::Needs { upstreams: named, more: upstreams.count() }
+    }
+}
+
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Needs { upstreams } => write!(f, "waiting for {}", upstreams.join(", ")),
+            Self::Needs { upstreams, more: 0 } => {
+                write!(f, "waiting for {}", upstreams.join(", "))
+            }
+            Self::Needs { upstreams, more } => {
+                write!(f, "waiting for {} and {more} more", upstreams.join(", "))
+            }
             Self::NoMatchingAgent { labels } => {
                 let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
                 write!(f, "no connected agent offers {}", labels.join(", "))
@@ -305,5 +329,8 @@ mod tests {
         assert_eq!(cycle.to_string(), "cycle detected: a -> b -> a");
         let wait = WaitReason::NoMatchingAgent { labels: vec!["gpu".into(), "linux".into()] };
         assert_eq!(wait.to_string(), "no connected agent offers `gpu`, `linux`");
+        let names: Vec<String> = (0..10).map(|i| format!("j{i}")).collect();
+        let wait = WaitReason::needs(names.iter().map(String::as_str));
+        assert_eq!(wait.to_string(), "waiting for j0, j1, j2, j3, j4, j5, j6, j7 and 2 more");
     }
 }

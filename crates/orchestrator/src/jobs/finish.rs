@@ -1,21 +1,21 @@
 //! Ends jobs and settles their runs, in the caller's transaction: the one path for all that ends a job.
 //!
 //! The runs are locked first, in the order of their ids, so that two ends in one run follow each other and see
-//! each other's result. All statements work on the whole batch; their number depends on the depth of the skips,
-//! not on how many jobs end.
+//! each other's result. All statements work on the whole batch; their number depends neither on how many jobs end
+//! nor on how deep the skips go. What an end means for the jobs that wait is in [`super::follow`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use kici_model::graph::Accepts;
 use kici_model::state::{EndReason, JobState, ReasonChange, RunState, derive_run};
-use kici_store::job::{Dependant, JobEnd, job_dependants, job_end, job_needs_met, job_now};
+use kici_store::job::{EndedJob, JobEnd, job_end, job_needs_met, job_now};
 use kici_store::run::{LockedRun, RunChange, run_lock, run_outcomes, run_update};
 use kici_store::step::step_abandon;
 use kici_store::{PgConnection, StoreError};
 use uuid::Uuid;
 
 use super::decide::{Ending, decide};
+use super::follow::{Ended, follow, turns_after, with_turns};
 
 /// A job that ends.
 #[derive(Debug, Clone)]
@@ -83,29 +83,21 @@ pub(crate) async fn finish(
         .collect();
     let locked = run_lock(conn, &runs).await?;
     let mut settled = Settled::default();
-    let mut round = first_round(conn, ends).await?;
     let mut ended_in: HashMap<Uuid, i32> = HashMap::new();
-    while !round.is_empty() {
-        let ended: HashSet<Uuid> =
-            job_end(conn, &round.iter().map(|e| e.end.clone()).collect::<Vec<_>>())
-                .await?
-                .into_iter()
-                .collect();
-        round.retain(|e| ended.contains(&e.end.id));
-        if round.is_empty() {
-            break;
-        }
-        for e in &round {
-            *ended_in.entry(e.run).or_default() += 1;
-            settled.jobs.push((e.end.id, e.to));
-        }
-        let ids: Vec<Uuid> = round.iter().map(|e| e.end.id).collect();
-        let dependants = job_dependants(conn, &ids).await?;
-        let (skips, met) = after(&round, dependants);
+    let first = first_round(conn, ends).await?;
+    let first = write(conn, first).await?;
+    if !first.is_empty() {
+        let turns = turns_after(conn, &first).await?;
+        let after = follow(conn, &first, &turns.halted).await?;
+        let skipped = write(conn, after.skips).await?;
+        let met = with_turns(after.met, &turns.next);
         if !met.is_empty() {
-            settled.ready += job_needs_met(conn, &met).await?;
+            settled.ready = job_needs_met(conn, &met).await?;
         }
-        round = skips;
+        for (end, _) in first.iter().chain(&skipped) {
+            *ended_in.entry(end.run).or_default() += 1;
+            settled.jobs.push((end.end.id, end.to));
+        }
     }
     let abandoned: Vec<Uuid> = settled
         .jobs
@@ -120,12 +112,22 @@ pub(crate) async fn finish(
     Ok(settled)
 }
 
-/// One end that is about to be written.
-struct Ended {
-    run: Uuid,
-    name: String,
-    to: JobState,
-    end: JobEnd,
+/// Writes ends. Those whose job has moved on are left out.
+async fn write(
+    conn: &mut PgConnection,
+    ends: Vec<Ended>,
+) -> Result<Vec<(Ended, EndedJob)>, StoreError> {
+    if ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<JobEnd> = ends.iter().map(|end| end.end.clone()).collect();
+    let mut written: HashMap<Uuid, EndedJob> =
+        job_end(conn, &rows).await?.into_iter().map(|job| (job.id, job)).collect();
+    let ended = ends.into_iter().filter_map(|end| {
+        let job = written.remove(&end.end.id)?;
+        Some((end, job))
+    });
+    Ok(ended.collect())
 }
 
 async fn first_round(conn: &mut PgConnection, ends: &[Finish]) -> Result<Vec<Ended>, StoreError> {
@@ -158,43 +160,6 @@ async fn first_round(conn: &mut PgConnection, ends: &[Finish]) -> Result<Vec<End
         });
     }
     Ok(round)
-}
-
-/// What the jobs that wait for these make of it: skips, and how many edges are met for the others.
-fn after(round: &[Ended], dependants: Vec<Dependant>) -> (Vec<Ended>, Vec<(Uuid, i32)>) {
-    let ended: HashMap<Uuid, &Ended> = round.iter().map(|e| (e.end.id, e)).collect();
-    let mut skips: Vec<Ended> = Vec::new();
-    let mut skipped = HashSet::new();
-    let mut met: HashMap<Uuid, i32> = HashMap::new();
-    for waiting in dependants {
-        let Some(upstream) = ended.get(&waiting.upstream) else { continue };
-        if skipped.contains(&waiting.id) {
-            continue;
-        }
-        if Accepts::from_run_on(Some(&waiting.run_on)).contains(upstream.to) {
-            *met.entry(waiting.id).or_default() += 1;
-            continue;
-        }
-        skipped.insert(waiting.id);
-        let reason =
-            EndReason::UpstreamUnmet { upstream: upstream.name.clone(), status: upstream.to };
-        skips.push(Ended {
-            run: waiting.run_id,
-            name: waiting.name,
-            to: JobState::Skipped,
-            end: JobEnd {
-                id: waiting.id,
-                attempt: waiting.attempt,
-                from: JobState::Pending.as_str().to_owned(),
-                to: JobState::Skipped.as_str().to_owned(),
-                error: Some(reason.to_string()),
-                reason: Some(json(&reason)),
-                outputs: None,
-            },
-        });
-    }
-    met.retain(|id, _| !skipped.contains(id));
-    (skips, met.into_iter().collect())
 }
 
 async fn settle_runs(
@@ -265,6 +230,6 @@ fn state(word: &str) -> Result<JobState, StoreError> {
         .map_err(|_| StoreError::Unknown { call: "finish", what: format!("job.state {word}") })
 }
 
-fn json(reason: &EndReason) -> String {
+pub(super) fn json(reason: &EndReason) -> String {
     serde_json::to_string(reason).expect("a reason is plain data")
 }

@@ -1,13 +1,14 @@
 //! Finishes what a crash or a bug has left half done. In a healthy system these passes find nothing. For the leader
 //! only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kici_model::graph::Accepts;
 use kici_model::state::{EndReason, JobState};
-use kici_store::job::{JobNow, job_needs_met, job_now, job_stuck};
+use kici_store::job::{JobNow, Met, job_needs_met, job_now, job_stuck};
 use kici_store::leader::{Leader, leader_confirm};
 use kici_store::run::{run_lock, run_recount, run_unsettled};
+use kici_store::window::{Turns, job_gated, window_stuck};
 use kici_store::{Store, StoreError};
 use tracing::warn;
 use uuid::Uuid;
@@ -19,7 +20,41 @@ use crate::jobs::{Ending, Finish, finish};
 
 pub(super) async fn pass(app: &App, leader: &Leader) -> Result<(), StoreError> {
     stuck_jobs(app, leader).await?;
+    stuck_windows(app, leader).await?;
     unsettled_runs(app, leader).await
+}
+
+/// Fan-outs that have room for more children than are under way.
+async fn stuck_windows(app: &App, leader: &Leader) -> Result<(), StoreError> {
+    let found = {
+        let mut conn = app.store.connection().await?;
+        window_stuck(&mut conn, ROWS).await?
+    };
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut tx = app.store.begin().await?;
+    let runs: BTreeSet<Uuid> = found.iter().map(|window| window.run).collect();
+    run_lock(&mut tx, &runs.into_iter().collect::<Vec<_>>()).await?;
+    if !leader_confirm(&mut tx, leader).await? {
+        return Ok(());
+    }
+    // Again, now that nobody else decides about them.
+    let still = window_stuck(&mut tx, ROWS).await?;
+    let still: Vec<Turns> =
+        still.into_iter().filter(|window| found.iter().any(|one| one.run == window.run)).collect();
+    let met: Vec<Met> = job_gated(&mut tx, &still)
+        .await?
+        .into_iter()
+        .map(|child| Met { job: child.id, edges: 0, turn: true })
+        .collect();
+    if !met.is_empty() {
+        job_needs_met(&mut tx, &met).await?;
+        warn!(jobs = met.len(), "jobs waited for their turn although it had come; repaired");
+    }
+    Store::commit(tx).await?;
+    app.dispatch.wake();
+    Ok(())
 }
 
 /// Jobs that still wait although all their upstreams have ended: the edges are judged again.
@@ -63,7 +98,8 @@ async fn stuck_jobs(app: &App, leader: &Leader) -> Result<(), StoreError> {
                 finish(&mut tx, &[skip], &[]).await?
             }
             None => {
-                job_needs_met(&mut tx, &[(job, first.open_needs)]).await?;
+                let met = Met { job, edges: first.open_needs, turn: false };
+                job_needs_met(&mut tx, &[met]).await?;
                 finish(&mut tx, &[], &[first.run_id]).await?
             }
         };

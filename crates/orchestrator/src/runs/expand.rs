@@ -31,6 +31,14 @@ pub(crate) struct Window {
     pub(crate) fail_fast: bool,
 }
 
+impl Window {
+    /// As it is stored with a job.
+    pub(crate) fn of(max_parallel: Option<i32>, fail_fast: bool) -> Window {
+        let at_once = max_parallel.and_then(|limit| u32::try_from(limit).ok());
+        Window { max_parallel: at_once.and_then(NonZeroU32::new), fail_fast }
+    }
+}
+
 /// Expands a job. `lock_index` is its place in the workflow, if it has one; `values` is its matrix when a function
 /// computed it, and takes the place of what is written down.
 pub(crate) fn expand(

@@ -1,16 +1,17 @@
 //! Runs: what a workflow becomes for one event.
 //!
 //! `plan` turns a workflow of a lock file into jobs and edges, once for a lock file; `expand` says what one job
-//! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event;
-//! `hold` keeps it, or some of its jobs, until somebody approves, `slot` until there is room in their concurrency
-//! groups; `create` writes them. Every run comes this way, whatever caused it. `cancel` stops one, `rerun` repeats one
-//! (`repeat` plans a part of it).
+//! becomes; `content` names what many runs share; `stamp` makes the rows of one run from a plan and an event,
+//! `first` says in which states they begin, `hold` keeps it, or some of its jobs, until somebody approves, `slot`
+//! until there is room in their concurrency groups; `create` writes them. Every run comes this way, whatever caused
+//! it. `cancel` stops one, `rerun` repeats one (`repeat` plans a part of it).
 
 mod cancel;
 mod content;
 mod create;
 mod expand;
 mod feed;
+mod first;
 mod hold;
 mod inline;
 mod plan;

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kici_model::graph::{edges, find_cycle};
+use kici_model::graph::{edges, find_cycles};
 use kici_model::lock::{
     Approval, EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
 };
@@ -59,6 +59,8 @@ pub(crate) struct PlannedJob {
     pub(crate) label: Option<String>,
     /// Place in its fan-out, when that has more than one child.
     pub(crate) fanout: Option<(usize, usize)>,
+    /// It is a child of a host fan-out; its label is the host.
+    pub(crate) on_host: bool,
     /// How it and its siblings follow each other.
     pub(crate) window: Window,
     /// One of the plan's selectors.
@@ -251,14 +253,19 @@ impl Planner {
             if job.fails.is_some() {
                 continue;
             }
+            let mut known: HashMap<usize, usize> = HashMap::new();
             for edge in edges(needs, &self.children, &self.groups) {
                 match index.get(&edge.upstream) {
                     // The same upstream named twice: both lists have to accept its state.
-                    Some(at) => match job.needs.iter_mut().find(|(known, _)| known == at) {
-                        Some((_, run_on)) => {
-                            run_on.retain(|state| edge.accepts.to_run_on().contains(state))
+                    Some(at) => match known.get(at) {
+                        Some(place) => {
+                            let accepted = edge.accepts.to_run_on();
+                            job.needs[*place].1.retain(|state| accepted.contains(state))
                         }
-                        None => job.needs.push((*at, edge.accepts.to_run_on())),
+                        None => {
+                            known.insert(*at, job.needs.len());
+                            job.needs.push((*at, edge.accepts.to_run_on()));
+                        }
                     },
                     None => {
                         let message = format!(
@@ -277,21 +284,22 @@ impl Planner {
 
     /// Fails every job of every cycle. The compiler refuses them; a file written by hand may have some.
     fn break_cycles(&mut self) {
-        loop {
-            let graph: Vec<(&str, Vec<&str>)> = self
-                .jobs
-                .iter()
-                .map(|job| {
-                    let upstreams =
-                        job.needs.iter().map(|(at, _)| self.jobs[*at].name.as_str()).collect();
-                    (job.name.as_str(), upstreams)
-                })
-                .collect();
-            let Some(cycle) = find_cycle(&graph) else { return };
+        let name = |at: &usize| self.jobs[*at].name.as_str();
+        let graph: Vec<(&str, Vec<&str>)> = (0..self.jobs.len())
+            .map(|at| (name(&at), self.jobs[at].needs.iter().map(|(on, _)| name(on)).collect()))
+            .collect();
+        let mut cycle_of: HashMap<String, Vec<String>> = HashMap::new();
+        for cycle in find_cycles(&graph) {
             let path: Vec<String> = cycle.into_iter().map(str::to_owned).collect();
-            for job in self.jobs.iter_mut().filter(|job| path.contains(&job.name)) {
+            cycle_of.extend(path.iter().map(|job| (job.clone(), path.clone())));
+        }
+        if cycle_of.is_empty() {
+            return;
+        }
+        for job in &mut self.jobs {
+            if let Some(path) = cycle_of.remove(&job.name) {
                 job.needs.clear();
-                job.fails = Some(EndReason::Cycle { path: path.clone() });
+                job.fails = Some(EndReason::Cycle { path });
             }
         }
     }

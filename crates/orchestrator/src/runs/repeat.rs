@@ -10,6 +10,7 @@ use kici_model::state::{EndReason, JobKind, JobState};
 use kici_store::rerun::OriginalJob;
 use uuid::Uuid;
 
+use super::expand::Window;
 use super::plan::{Given, PlannedJob};
 
 /// Which part of a run is repeated.
@@ -176,6 +177,8 @@ fn job(
         matrix: row.matrix.clone(),
         label: row.variant_label.clone(),
         fanout: number(row.fanout_index).zip(number(row.fanout_total)),
+        window: Window::of(row.max_parallel, row.fail_fast),
+        on_host: row.variant_kind.as_deref() == Some("host"),
         selector: row.selector,
         environments: row.environment.clone().map(TextValue::Text).into_iter().collect(),
         env: env.map(EnvValue::Map),

@@ -4,7 +4,6 @@
 //! reason, and what needs them is skipped, so that no later pass has to know about it.
 
 use kici_model::event::Event;
-use kici_model::graph::{Accepts, Edge, Readiness, evaluate};
 use kici_model::ids::{JobId, RunId};
 use kici_model::lock::{EnvValue, TextValue};
 use kici_model::state::{
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::create::NewRun;
+use super::first::{First, first_states};
 use super::hold::hold;
 use super::inline;
 use super::plan::{PlannedJob, WorkflowPlan};
@@ -47,7 +47,8 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         return failed(&plan.name, &cause, *category, message);
     }
     let resolved: Vec<Resolved> = plan.jobs.iter().map(|job| resolve(job, cause.event)).collect();
-    let settled = settle(plan, &resolved);
+    let fails: Vec<Option<&EndReason>> = resolved.iter().map(|job| job.fails.as_ref()).collect();
+    let settled = first_states(&plan.jobs, &fails);
     let run = RunId::generate();
     let ids: Vec<Uuid> = plan.jobs.iter().map(|_| JobId::generate().0).collect();
     let groups = resolved.iter().map(|job| job.group.clone()).collect();
@@ -63,13 +64,7 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
             });
         }
         environment = environment.or_else(|| resolved.environment.clone());
-        let mut row = row(plan, at, run, ids[at], job, resolved, state);
-        if state.state == JobState::Pending {
-            let open =
-                job.needs.iter().filter(|(upstream, _)| !settled[*upstream].state.is_final());
-            row.open_needs = i32::try_from(open.count()).expect("a lock file has a limit on jobs");
-        }
-        jobs.push(row);
+        jobs.push(row(plan, at, run, ids[at], job, resolved, state));
     }
     let holds = hold(
         run.0,
@@ -242,65 +237,6 @@ fn resolve(job: &PlannedJob, event: &Event) -> Resolved {
     resolved
 }
 
-/// A job's first state, and why it ended if it is a final one.
-struct First {
-    state: JobState,
-    reason: Option<EndReason>,
-}
-
-/// Fails what fails at once and skips what needs it, until nothing changes.
-fn settle(plan: &WorkflowPlan, resolved: &[Resolved]) -> Vec<First> {
-    let mut first: Vec<First> = resolved
-        .iter()
-        .zip(&plan.jobs)
-        .map(|(resolved, job)| match &resolved.fails {
-            Some(reason) => First { state: JobState::Failed, reason: Some(reason.clone()) },
-            None if job.given.is_some() => {
-                let given = job.given.clone().expect("just looked at");
-                First { state: given.state, reason: given.reason }
-            }
-            None if job.needs.is_empty() => First { state: JobState::Queued, reason: None },
-            None => First { state: JobState::Pending, reason: None },
-        })
-        .collect();
-    if first.iter().all(|job| !job.state.is_final()) {
-        return first;
-    }
-    let names: std::collections::HashMap<&str, usize> =
-        plan.jobs.iter().enumerate().map(|(at, job)| (job.name.as_str(), at)).collect();
-    let edges: Vec<Vec<Edge>> = plan
-        .jobs
-        .iter()
-        .map(|job| {
-            let edge = |(upstream, run_on): &(usize, Vec<String>)| Edge {
-                upstream: plan.jobs[*upstream].name.clone(),
-                accepts: Accepts::from_run_on(Some(run_on)),
-            };
-            job.needs.iter().map(edge).collect()
-        })
-        .collect();
-    loop {
-        let mut changed = false;
-        for at in 0..first.len() {
-            if first[at].state != JobState::Pending {
-                continue;
-            }
-            let state_of = |name: &str| names.get(name).map(|at| first[*at].state);
-            match evaluate(&edges[at], state_of) {
-                Readiness::Ready => first[at].state = JobState::Queued,
-                Readiness::Skip { reason } => {
-                    first[at] = First { state: JobState::Skipped, reason: Some(reason) };
-                }
-                Readiness::Wait { .. } => continue,
-            }
-            changed = true;
-        }
-        if !changed {
-            return first;
-        }
-    }
-}
-
 fn row(
     plan: &WorkflowPlan,
     at: usize,
@@ -311,10 +247,6 @@ fn row(
     first: &First,
 ) -> JobRow {
     let number = |n: usize| i32::try_from(n).expect("a lock file has a limit on jobs");
-    let waits_for: Vec<String> = match first.state {
-        JobState::Pending => job.needs.iter().map(|(at, _)| plan.jobs[*at].name.clone()).collect(),
-        _ => Vec::new(),
-    };
     JobRow {
         id,
         run_id: run.0,
@@ -323,18 +255,26 @@ fn row(
         base_name: clean(&job.base_name),
         lock_index: job.lock_index.map(number),
         matrix: job.matrix.clone(),
-        variant_kind: job.matrix.as_ref().map(|_| "matrix".to_owned()),
+        variant_kind: match (job.on_host, &job.matrix) {
+            (true, _) => Some("host".to_owned()),
+            (false, Some(_)) => Some("matrix".to_owned()),
+            (false, None) => None,
+        },
         variant_label: job.label.as_deref().map(clean),
         fanout_index: job.fanout.map(|(index, _)| number(index)),
         fanout_total: job.fanout.map(|(_, total)| number(total)),
         selector: job.selector,
         environment: resolved.environment,
         env: resolved.env,
-        state: first.state.as_str().to_owned(),
-        open_needs: if first.state == JobState::Pending { number(job.needs.len()) } else { 0 },
-        wait_reason: (!waits_for.is_empty()).then(|| {
-            serde_json::to_string(&WaitReason::Needs { upstreams: waits_for }).expect("a reason is plain data")
+        max_parallel: job.window.max_parallel.map(|limit| {
+            i32::try_from(limit.get()).expect("smaller than its fan-out")
         }),
+        fail_fast: job.window.fail_fast,
+        gated: first.gated,
+        state: first.state.as_str().to_owned(),
+        open_needs: number(first.open),
+        wait_reason: wait_reason(plan, job, first)
+            .map(|reason| serde_json::to_string(&reason).expect("a reason is plain data")),
         end_reason: first
             .reason
             .as_ref()
@@ -353,6 +293,17 @@ fn row(
         priority: 0,
         timeout_ms: job.timeout_ms.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
     }
+}
+
+fn wait_reason(plan: &WorkflowPlan, job: &PlannedJob, first: &First) -> Option<WaitReason> {
+    if first.state != JobState::Pending {
+        return None;
+    }
+    if first.gated && first.open == 1 {
+        return job.window.max_parallel.map(|limit| WaitReason::Wave { max_parallel: limit.get() });
+    }
+    let upstreams = job.needs.iter().map(|(at, _)| plan.jobs[*at].name.as_str());
+    Some(WaitReason::needs(upstreams))
 }
 
 /// PostgreSQL has no NUL in text.

@@ -33,6 +33,11 @@ impl Dispatched {
     pub(crate) fn name(&self) -> &str {
         self.message["jobConfig"]["name"].as_str().unwrap()
     }
+
+    /// What the job is made of.
+    pub(crate) fn config(&self) -> &Value {
+        &self.message["jobConfig"]
+    }
 }
 
 impl FakeAgent {

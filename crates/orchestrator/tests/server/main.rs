@@ -9,6 +9,7 @@ mod crash;
 mod deliveries;
 mod env;
 mod groups;
+mod fanout;
 mod holds;
 mod http;
 mod logs;

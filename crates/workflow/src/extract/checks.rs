@@ -95,7 +95,7 @@ fn cycle(file: &str, jobs: &[&JobDef], report: &mut Report) {
             (job.name.as_str(), job.needs.iter().filter_map(|need| need.job.as_deref()).collect())
         })
         .collect();
-    let Some(cycle) = graph::find_cycle(&edges) else { return };
+    let Some(cycle) = graph::find_cycles(&edges).into_iter().next() else { return };
     let first =
         jobs.iter().find(|job| job.name == cycle[0]).expect("the cycle consists of these jobs");
     report.error(
