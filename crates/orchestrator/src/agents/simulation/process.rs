@@ -103,7 +103,10 @@ impl Process {
                 | Effect::Clock(_)
                 | Effect::Note(_)
                 | Effect::Approval { .. }
-                | Effect::Group { .. } => {}
+                | Effect::Group { .. }
+                | Effect::AgentLog(_)
+                | Effect::Metrics(_)
+                | Effect::Api(_) => {}
             }
         }
         consequence
