@@ -23,6 +23,12 @@ pub struct GraphJob {
     pub lock_index: Option<i32>,
     /// It comes from a generator.
     pub generated: bool,
+    /// The job as its generator gave it, JSON; only while it waits.
+    pub body: Option<String>,
+    /// First environment; only while it waits.
+    pub environment: Option<String>,
+    /// Variables, JSON; only while it waits.
+    pub env: Option<String>,
     /// Its state.
     pub state: String,
     /// Fencing number.
@@ -47,7 +53,9 @@ pub async fn graph_jobs(conn: &mut PgConnection, run: Uuid) -> Result<Vec<GraphJ
     sqlx::query_as!(
         GraphJob,
         r#"SELECT id, position, name, base_name, kind, lock_index, (body IS NOT NULL) AS "generated!", state, attempt,
-                  open_needs
+                  open_needs, CASE WHEN state = 'pending' THEN body::text END AS body,
+                  CASE WHEN state = 'pending' THEN environment END AS environment,
+                  CASE WHEN state = 'pending' THEN env::text END AS env
              FROM job WHERE run_id = $1 ORDER BY position"#,
         run,
     )
@@ -74,34 +82,48 @@ pub async fn graph_edges(
     .map_err(StoreError::in_call("graph_edges"))
 }
 
-/// What a run was made from: its workflow's row and its event without payload, JSON.
-pub async fn run_origin(
+/// The workflow that a run was made from, JSON, and the run's routing key.
+pub async fn run_workflow(
     conn: &mut PgConnection,
     run: Uuid,
-) -> Result<Option<(Uuid, String)>, StoreError> {
+) -> Result<Option<(String, String)>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT definition AS "definition!", event::text AS "event!" FROM run
-            WHERE id = $1 AND definition IS NOT NULL"#,
+        r#"SELECT d.body::text AS "body!", r.routing_key FROM run r JOIN definition d ON d.id = r.definition
+            WHERE r.id = $1"#,
         run,
     )
     .fetch_optional(conn)
     .await
-    .map_err(StoreError::in_call("run_origin"))?;
-    Ok(row.map(|row| (row.definition, row.event)))
+    .map_err(StoreError::in_call("run_workflow"))?;
+    Ok(row.map(|row| (row.body, row.routing_key)))
 }
 
-/// Lets waiting jobs wait for more (or less, below zero).
+/// A waiting job that has to wait for more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WaitsForMore {
+    /// The job.
+    pub id: Uuid,
+    /// How much more; less below zero.
+    pub more: i32,
+    /// What it waits for now, JSON.
+    pub wait_reason: String,
+}
+
+/// Lets waiting jobs wait for more.
 pub async fn job_waits_for_more(
     conn: &mut PgConnection,
-    more: &[(Uuid, i32)],
+    waits: &[WaitsForMore],
 ) -> Result<(), StoreError> {
-    let id: Vec<Uuid> = more.iter().map(|(id, _)| *id).collect();
-    let count: Vec<i32> = more.iter().map(|(_, count)| *count).collect();
+    let id: Vec<Uuid> = waits.iter().map(|wait| wait.id).collect();
+    let more: Vec<i32> = waits.iter().map(|wait| wait.more).collect();
+    let reason: Vec<&str> = waits.iter().map(|wait| wait.wait_reason.as_str()).collect();
     sqlx::query!(
-        "UPDATE job j SET open_needs = j.open_needs + t.more
-           FROM unnest($1::uuid[], $2::int4[]) AS t (id, more) WHERE j.id = t.id AND j.state = 'pending'",
+        "UPDATE job j SET open_needs = j.open_needs + t.more, wait_reason = t.reason::json
+           FROM unnest($1::uuid[], $2::int4[], $3::text[]) AS t (id, more, reason)
+          WHERE j.id = t.id AND j.state = 'pending'",
         &id,
-        &count,
+        &more,
+        &reason as _,
     )
     .execute(conn)
     .await
@@ -131,6 +153,8 @@ pub struct JobValues {
     pub environment: Option<String>,
     /// Variables, JSON.
     pub env: Option<String>,
+    /// It needs a place in a concurrency group.
+    pub slot: bool,
 }
 
 /// Writes computed values of waiting jobs.
@@ -139,12 +163,14 @@ pub async fn job_values(conn: &mut PgConnection, values: &[JobValues]) -> Result
     let environment: Vec<Option<&str>> = values.iter().map(|v| v.environment.as_deref()).collect();
     let env: Vec<Option<&str>> = values.iter().map(|v| v.env.as_deref()).collect();
     sqlx::query!(
-        "UPDATE job j SET environment = coalesce(t.environment, j.environment), env = coalesce(t.env::json, j.env)
-           FROM unnest($1::uuid[], $2::text[], $3::text[]) AS t (id, environment, env)
+        "UPDATE job j SET environment = coalesce(t.environment, j.environment), env = coalesce(t.env::json, j.env),
+                slot = j.slot OR t.slot
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[]) AS t (id, environment, env, slot)
           WHERE j.id = t.id AND j.state = 'pending'",
         &id,
         &environment as _,
         &env as _,
+        &values.iter().map(|v| v.slot).collect::<Vec<_>>(),
     )
     .execute(&mut *conn)
     .await

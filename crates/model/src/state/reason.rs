@@ -127,6 +127,8 @@ pub enum EndReason {
     FailFast,
     /// A part of its run was repeated, and it is no part of that.
     NotRepeated,
+    /// Its generator did not give it again on the agent that ran one of its siblings.
+    Drift,
     /// The needs of generated jobs form a cycle.
     Cycle {
         /// The jobs, first one repeated at the end.
@@ -190,6 +192,9 @@ impl fmt::Display for EndReason {
             Self::ApprovalExpired { scope } => write!(f, "Approval expired for {scope} hold"),
             Self::FailFast => f.write_str("fan-out halted by failFast"),
             Self::NotRepeated => f.write_str("not part of this re-run"),
+            Self::Drift => {
+                f.write_str("determinism drift: job dropped by re-evaluation on executing agent")
+            }
             Self::Cycle { path } => write!(f, "cycle detected: {}", path.join(" -> ")),
             Self::SchedulerInvariant { message } => {
                 write!(f, "scheduler invariant violated: {message}")

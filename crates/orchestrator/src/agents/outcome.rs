@@ -41,7 +41,15 @@ pub(super) fn finish(run: Uuid, job: Uuid, attempt: i32, status: &JobStatus) -> 
         reason,
         // Stored as sent; an empty object says that there are none.
         outputs: data.get("outputs").filter(|outputs| outputs.is_object()).map(Value::to_string),
+        evaluated: ["dynamicJobs", "initResult"].iter().find_map(|key| data.get(*key)).cloned(),
+        dropped: dropped(status, data),
     })
+}
+
+/// Generated siblings that were not generated again; some agents name them in `data`.
+fn dropped(status: &JobStatus, data: &Map<String, Value>) -> Vec<String> {
+    let in_data = || serde_json::from_value(data.get("droppedJobs")?.clone()).ok();
+    status.dropped_jobs.clone().or_else(in_data).unwrap_or_default()
 }
 
 /// Why a job failed: its own error (checkout, load, limit), else the first step that failed.

@@ -1,27 +1,57 @@
 //! The dispatch message of one job. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
 
 use kici_model::lock::{JobEntry, StaticJob, Workflow};
-use kici_model::upstream::{Child, host_outputs, matrix_outputs};
-use kici_protocol::agent::{JobConfig, JobDispatch, JobSource, Secret};
+use kici_model::state::JobKind;
+use kici_protocol::agent::{DynamicSource, JobConfig, JobDispatch, JobSource, Secret};
+use kici_store::grow::Generation;
 use kici_store::send::{ToSend, Upstream};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::evaluation;
+use super::upstream::{groups, results, snapshot};
 use crate::forge::CloneSource;
 
-/// Builds the message; `payload` is the event's raw body.
-pub(super) fn build(
-    job: &ToSend,
-    workflow: &Workflow,
-    upstreams: &[&Upstream],
-    payload: Value,
-    source: CloneSource,
-) -> Result<JobDispatch, String> {
-    let lock = lock_job(job, workflow)?;
+/// What a message is made from besides the job.
+pub(super) struct Sources<'a> {
+    pub(super) workflow: &'a Workflow,
+    /// The jobs that it needs.
+    pub(super) upstreams: Vec<&'a Upstream>,
+    /// For a generated job.
+    pub(super) generation: Option<Generated<'a>>,
+    /// The event's raw body.
+    pub(super) payload: Value,
+    pub(super) clone: CloneSource,
+}
+
+/// Where a generated job comes from.
+pub(super) struct Generated<'a> {
+    pub(super) siblings: &'a Generation,
+    /// The jobs that its generator needed.
+    pub(super) seen: Vec<&'a Upstream>,
+}
+
+/// Builds the message.
+pub(super) fn build(job: &ToSend, sources: Sources<'_>) -> Result<JobDispatch, String> {
+    let Sources { workflow, upstreams, generation, payload, clone: source } = sources;
     let event = event(job, payload)?;
+    let (outputs, statuses) = results(workflow, &upstreams)?;
+    if job.kind != JobKind::Job.as_str() {
+        let config = evaluation::config(job, workflow, &upstreams, event)?;
+        let mut message = envelope(job, config, source)?;
+        message.upstream_job_outputs = outputs;
+        message.upstream_job_statuses = statuses;
+        return Ok(message);
+    }
+    let lock = lock_job(job, workflow)?;
+    let upstream_job_groups = groups(workflow, &lock.needs, &upstreams);
+    let dynamic_source = match generation {
+        Some(generated) => Some(dynamic_source(job, workflow, generated, &event)?),
+        None => None,
+    };
     let parse = |text: &Option<String>| -> Result<Option<Value>, String> {
         text.as_deref()
             .map(|text| serde_json::from_str(text).map_err(|error| error.to_string()))
@@ -32,10 +62,6 @@ pub(super) fn build(
         export: Some(source.export.clone()),
         index: None,
     });
-    let scope = match job.trust_tier.as_deref() {
-        Some("trusted") => "shared",
-        _ => "isolated",
-    };
     let config = JobConfig {
         workflow_name: Some(job.workflow_name.clone()),
         name: Some(job.name.clone()),
@@ -77,10 +103,19 @@ pub(super) fn build(
         resources: lock.resources.as_ref().map(plain),
         cache_org_id: Some(job.org_id.clone()),
         cache_repo_id: Some(job.repo.clone()),
-        cache_ref_scope: Some(scope.to_owned()),
+        cache_ref_scope: Some(scope(job).to_owned()),
+        dynamic_source,
         ..JobConfig::default()
     };
-    let (outputs, statuses) = upstream(upstreams)?;
+    let mut message = envelope(job, config, source)?;
+    message.upstream_job_outputs = outputs;
+    message.upstream_job_statuses = statuses;
+    message.upstream_job_groups = upstream_job_groups;
+    Ok(message)
+}
+
+/// What every message has.
+fn envelope(job: &ToSend, config: JobConfig, source: CloneSource) -> Result<JobDispatch, String> {
     Ok(JobDispatch {
         message_id: Uuid::new_v4().to_string(),
         run_id: job.run_id.to_string(),
@@ -98,21 +133,59 @@ pub(super) fn build(
             .map(serde_json::from_value)
             .transpose()
             .map_err(|error| format!("the clone credential is not usable: {error}"))?,
-        upstream_job_outputs: outputs,
-        upstream_job_statuses: statuses,
         org_id: Some(job.org_id.clone()),
         repo_id: Some(job.repo.clone()),
-        cache_ref_scope: Some(scope.to_owned()),
+        cache_ref_scope: Some(scope(job).to_owned()),
         ..JobDispatch::default()
     })
 }
 
-fn lock_job<'a>(job: &ToSend, workflow: &'a Workflow) -> Result<&'a StaticJob, String> {
-    let index = job.lock_index.and_then(|index| usize::try_from(index).ok());
-    match index.and_then(|index| workflow.jobs.get(index)) {
-        Some(JobEntry::Static(lock)) => Ok(lock),
+/// Whose cache entries it sees.
+fn scope(job: &ToSend) -> &'static str {
+    match job.trust_tier.as_deref() {
+        Some("trusted") => "shared",
+        _ => "isolated",
+    }
+}
+
+fn lock_job<'a>(job: &ToSend, workflow: &'a Workflow) -> Result<Cow<'a, StaticJob>, String> {
+    if let Some(body) = &job.body {
+        return serde_json::from_str(body)
+            .map(Cow::Owned)
+            .map_err(|error| format!("the generated job '{}' cannot be read: {error}", job.name));
+    }
+    match entry(job, workflow) {
+        Some(JobEntry::Static(lock)) => Ok(Cow::Borrowed(lock)),
         _ => Err(format!("job '{}' is not in the stored workflow", job.name)),
     }
+}
+
+/// The workflow's entry that a job is, evaluates or comes from.
+pub(super) fn entry<'a>(job: &ToSend, workflow: &'a Workflow) -> Option<&'a JobEntry> {
+    workflow.jobs.get(usize::try_from(job.lock_index?).ok()?)
+}
+
+/// What the agent needs to call the generator once more.
+fn dynamic_source(
+    job: &ToSend,
+    workflow: &Workflow,
+    generated: Generated<'_>,
+    event: &Value,
+) -> Result<DynamicSource, String> {
+    let Some(JobEntry::Dynamic(generator)) = entry(job, workflow) else {
+        return Err(format!("the generator of job '{}' is not in the stored workflow", job.name));
+    };
+    let mut names = generated.siblings.names.clone();
+    // Children of a fan-out have one name and follow each other.
+    names.dedup();
+    Ok(DynamicSource {
+        index: u64::from(generator.source.index),
+        event: Some(event.clone()),
+        expected_job_names: Some(names),
+        upstream_snapshot: snapshot(workflow, generator, &generated.seen)?,
+        declared_needs: generator.needs.as_ref().map(plain),
+        ..DynamicSource::default()
+    })
 }
 
 /// The envelope with its payload in its place.
@@ -125,47 +198,6 @@ fn event(job: &ToSend, payload: Value) -> Result<Value, String> {
     Ok(event)
 }
 
-type Outputs = BTreeMap<String, Value>;
-type Statuses = BTreeMap<String, kici_protocol::agent::JobState>;
-
-/// What the job sees of the jobs that it needs: children of a fan-out under their base name.
-fn upstream(upstreams: &[&Upstream]) -> Result<(Outputs, Statuses), String> {
-    let mut outputs = Outputs::new();
-    let mut statuses = Statuses::new();
-    let mut fan_outs: HashMap<(&str, &str), Vec<Child>> = HashMap::new();
-    for upstream in upstreams {
-        let state = serde_json::from_value(Value::String(upstream.state.clone()))
-            .map_err(|error| error.to_string())?;
-        statuses.insert(upstream.name.clone(), state);
-        let own: Map<String, Value> = match &upstream.outputs {
-            None => Map::new(),
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                format!("the outputs of '{}' cannot be read: {error}", upstream.name)
-            })?,
-        };
-        match upstream.variant_kind.as_deref() {
-            None => {
-                outputs.insert(upstream.name.clone(), Value::Object(own));
-            }
-            Some(kind) => {
-                let status = upstream.state.parse().map_err(|error| format!("{error}"))?;
-                let label = upstream.variant_label.clone().unwrap_or_default();
-                fan_outs.entry((&upstream.base_name, kind)).or_default().push(Child {
-                    label,
-                    status,
-                    outputs: own,
-                });
-            }
-        }
-    }
-    for ((base, kind), children) in fan_outs {
-        let combined =
-            if kind == "host" { host_outputs(&children) } else { matrix_outputs(&children) };
-        outputs.insert(base.to_owned(), combined);
-    }
-    Ok((outputs, statuses))
-}
-
-fn plain<T: Serialize>(value: &T) -> Value {
+pub(super) fn plain<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).expect("a lock file is plain data")
 }

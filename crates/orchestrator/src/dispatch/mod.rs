@@ -6,11 +6,13 @@
 //! whose turn it is. Woken by whatever frees an agent or readies a job, and every second in any case.
 
 mod claim;
+mod evaluation;
 mod fitting;
 mod message;
 mod selectors;
 mod send;
 pub(crate) mod shares;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Builds and sends the messages of a claimed batch. What cannot be sent goes back or fails with its reason.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use kici_model::lock::Workflow;
 use kici_model::state::{EndReason, InitCategory};
 use kici_store::definition::definition_get;
 use kici_store::delivery::delivery_claimed;
+use kici_store::grow::{Generation, generation};
 use kici_store::lease::{GiveBack, job_give_back};
 use kici_store::run::run_lock;
 use kici_store::send::{ToSend, Upstream, job_to_send, job_upstreams};
@@ -17,7 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::claim::Claimed;
-use super::message::build;
+use super::message::{Generated, Sources, build};
 use crate::app::App;
 use crate::forge::{CloneSource, ForgeError};
 use crate::jobs::apply::{announce, give_back};
@@ -28,6 +29,8 @@ use crate::logging::Chain;
 struct Parts {
     jobs: HashMap<Uuid, ToSend>,
     upstreams: Vec<Upstream>,
+    /// Of generated jobs.
+    generations: HashMap<Uuid, Generation>,
     workflows: HashMap<Uuid, Arc<Workflow>>,
     payloads: HashMap<Uuid, Value>,
 }
@@ -87,11 +90,18 @@ async fn send_one(
         Some(Err(ForgeError::Retry(text))) => return Err(Failure::Later(text.clone())),
         None => return Err(Failure::AgentGone),
     };
-    let upstreams: Vec<&Upstream> =
-        parts.upstreams.iter().filter(|upstream| upstream.job_id == job.id).collect();
+    let upstreams_of = |job: Uuid| -> Vec<&Upstream> {
+        parts.upstreams.iter().filter(|upstream| upstream.job_id == job).collect()
+    };
+    let generation = parts
+        .generations
+        .get(&job.id)
+        .map(|siblings| Generated { siblings, seen: upstreams_of(siblings.generator) });
     let payload =
         job.delivery.and_then(|id| parts.payloads.get(&id)).cloned().unwrap_or(Value::Null);
-    let message = build(job, workflow, &upstreams, payload, source).map_err(Failure::Never)?;
+    let upstreams = upstreams_of(job.id);
+    let sources = Sources { workflow, upstreams, generation, payload, clone: source };
+    let message = build(job, sources).map_err(Failure::Never)?;
     info!(job.id = %job.id, run.id = %job.run_id, agent.id = claim.offer.agent.id(), attempt = claim.attempt,
           "job {} goes to agent {}", job.name, claim.offer.agent.id());
     if claim.offer.agent.dispatch(message) { Ok(()) } else { Err(Failure::AgentGone) }
@@ -102,7 +112,16 @@ async fn read(app: &App, claimed: &[Claimed]) -> Result<Parts, StoreError> {
     let mut conn = app.store.connection().await?;
     let jobs: HashMap<Uuid, ToSend> =
         job_to_send(&mut conn, &ids).await?.into_iter().map(|job| (job.id, job)).collect();
-    let upstreams = job_upstreams(&mut conn, &ids).await?;
+    let generated: Vec<Uuid> =
+        jobs.values().filter(|job| job.body.is_some()).map(|job| job.id).collect();
+    let mut generations = HashMap::new();
+    let mut wanted = ids.clone();
+    if !generated.is_empty() {
+        let known = generation(&mut conn, &generated).await?;
+        wanted.extend(known.iter().map(|one| one.generator).collect::<BTreeSet<_>>());
+        generations = known.into_iter().map(|one| (one.job_id, one)).collect();
+    }
+    let upstreams = job_upstreams(&mut conn, &wanted).await?;
     let mut workflows = HashMap::new();
     let mut payloads = HashMap::new();
     for job in jobs.values() {
@@ -119,7 +138,7 @@ async fn read(app: &App, claimed: &[Claimed]) -> Result<Parts, StoreError> {
             payloads.insert(delivery, app.forge.payload(&row));
         }
     }
-    Ok(Parts { jobs, upstreams, workflows, payloads })
+    Ok(Parts { jobs, upstreams, generations, workflows, payloads })
 }
 
 /// A stored workflow, from memory where it was read before.

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kici_store::delivery::{Claimed, Settled};
+use kici_store::roster::roster_list;
 use tracing::debug;
 
-use super::lock_cache::{CachedLock, LockKey};
+use super::lock_cache::{CachedLock, CachedWorkflow, LockKey};
 use crate::app::App;
 use crate::forge::{Change, ForgeError, LockFetch};
-use crate::runs::{Cause, NewRun, stamp, unresolved};
+use crate::logging::Chain;
+use crate::runs::{Cause, NewRun, Runner, stamp, unresolved};
+
+/// Agents that are looked at for the platform of those that evaluate.
+const ROSTER: i64 = 1000;
 
 /// What came of a delivery.
 pub(super) struct Processed {
@@ -94,11 +99,35 @@ async fn outcome(app: &App, delivery: &Claimed) -> Result<Outcome, Failure> {
             stamp_blocking(delivery.clone(), change.clone(), Arc::clone(&lock), blocking).await?,
         );
     }
+    place_evaluations(app, &lock, &mut runs).await?;
     let mut outcome = nothing(delivery, Some(&change), "processed");
     outcome.settled.matched = i32::try_from(runs.len()).unwrap_or(i32::MAX);
     outcome.settled.run = runs.first().map(|run| run.row.id);
     outcome.runs = runs;
     Ok(outcome)
+}
+
+/// Says which agents evaluate functions for runs that have some.
+async fn place_evaluations(
+    app: &App,
+    lock: &CachedLock,
+    runs: &mut [NewRun],
+) -> Result<(), Failure> {
+    if !runs.iter().any(NewRun::evaluates) {
+        return Ok(());
+    }
+    let roster = async { roster_list(&mut *app.store.connection().await?, "", ROSTER).await };
+    let roster = roster.await.map_err(|error| Failure {
+        message: format!("could not read the agents: {}", Chain(&error)),
+        retry: true,
+    })?;
+    for run in runs.iter_mut().filter(|run| run.evaluates()) {
+        let of_run = |workflow: &&CachedWorkflow| workflow.plan.name == run.row.workflow_name;
+        let Some(workflow) = lock.workflows.iter().find(of_run) else { continue };
+        let connected = roster.iter().filter(|agent| agent.disconnected_at.is_none());
+        run.evaluate_on(&Runner::of(&workflow.plan.first_labels, connected));
+    }
+    Ok(())
 }
 
 /// Runs whose values have to be computed, off the threads that serve sockets.

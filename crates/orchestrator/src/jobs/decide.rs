@@ -15,6 +15,8 @@ pub(crate) enum Ending {
     Stale,
     /// It will never start.
     Skipped,
+    /// Its generator did not give it again.
+    Dropped,
 }
 
 /// The final state, or `None` when the job has ended already or cannot end like this.
@@ -24,7 +26,9 @@ pub(super) fn decide(from: JobState, ending: Ending) -> Option<JobState> {
     let ways: &[&[E]] = match ending {
         // Stopped is stopped, also when the last step was quicker than the order.
         Ending::Success => &[&[E::Succeed], &[E::Start, E::Succeed], &[E::Complete]],
-        Ending::Failed | Ending::Stale => &[&[E::Fail], &[E::Enqueue, E::Fail], &[E::Cancel]],
+        Ending::Failed | Ending::Stale | Ending::Dropped => {
+            &[&[E::Fail], &[E::Enqueue, E::Fail], &[E::Cancel]]
+        }
         Ending::Cancelled => &[&[E::Cancel], &[E::Complete]],
         Ending::Skipped => &[&[E::Skip]],
     };
@@ -36,6 +40,8 @@ pub(super) fn decide(from: JobState, ending: Ending) -> Option<JobState> {
     });
     let (before, after) = last?;
     match ending {
+        // Held or not: it is its generator's failure, nobody has stopped it.
+        Ending::Dropped if from != JobState::Cancelling => Some(JobState::DriftDropped),
         Ending::Stale => before.failed_as(FailureMark::TimedOutStale).ok().or(Some(after)),
         _ => Some(after),
     }

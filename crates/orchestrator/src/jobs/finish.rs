@@ -8,13 +8,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use kici_model::state::{EndReason, JobState, ReasonChange, RunState, derive_run};
-use kici_store::job::{EndedJob, JobEnd, job_end, job_needs_met, job_now};
+use kici_store::job::{EndedJob, JobEnd, JobNow, job_end, job_needs_met, job_now};
 use kici_store::run::{LockedRun, RunChange, run_lock, run_outcomes, run_update};
 use kici_store::step::step_abandon;
 use kici_store::{PgConnection, StoreError};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::decide::{Ending, decide};
+use super::evaluated;
 use super::follow::{Ended, follow, turns_after, with_turns};
 
 /// A job that ends.
@@ -30,6 +32,10 @@ pub(crate) struct Finish {
     pub(crate) reason: Option<EndReason>,
     /// Step name → outputs, JSON.
     pub(crate) outputs: Option<String>,
+    /// What a job that evaluates has computed.
+    pub(crate) evaluated: Option<Value>,
+    /// Generated siblings that its agent did not get again.
+    pub(crate) dropped: Vec<String>,
 }
 
 impl Finish {
@@ -43,6 +49,8 @@ impl Finish {
             error: Some(reason.to_string()),
             reason: Some(reason),
             outputs: None,
+            evaluated: None,
+            dropped: Vec::new(),
         }
     }
 }
@@ -83,8 +91,9 @@ pub(crate) async fn finish(
         .collect();
     let locked = run_lock(conn, &runs).await?;
     let mut settled = Settled::default();
+    // Jobs that ended less those that were added.
     let mut ended_in: HashMap<Uuid, i32> = HashMap::new();
-    let first = first_round(conn, ends).await?;
+    let first = first_round(conn, &locked, ends, &mut ended_in).await?;
     let first = write(conn, first).await?;
     if !first.is_empty() {
         let turns = turns_after(conn, &first).await?;
@@ -130,12 +139,19 @@ async fn write(
     Ok(ended.collect())
 }
 
-async fn first_round(conn: &mut PgConnection, ends: &[Finish]) -> Result<Vec<Ended>, StoreError> {
+/// The ends that were asked for, and those that follow from what jobs have computed.
+async fn first_round(
+    conn: &mut PgConnection,
+    locked: &[LockedRun],
+    ends: &[Finish],
+    ended_in: &mut HashMap<Uuid, i32>,
+) -> Result<Vec<Ended>, StoreError> {
     let ids: Vec<Uuid> = ends.iter().map(|end| end.job).collect();
-    let now: HashMap<Uuid, _> =
+    let now: HashMap<Uuid, JobNow> =
         job_now(conn, &ids).await?.into_iter().map(|job| (job.id, job)).collect();
     let mut seen = HashSet::new();
     let mut round = Vec::new();
+    let mut caused = Vec::new();
     for end in ends {
         let Some(job) = now.get(&end.job).filter(|job| job.run_id == end.run) else { continue };
         if end.attempt.is_some_and(|attempt| attempt != job.attempt) {
@@ -144,7 +160,7 @@ async fn first_round(conn: &mut PgConnection, ends: &[Finish]) -> Result<Vec<End
         let from = state(&job.state)?;
         // The first report of a batch counts, as it would if they came one by one.
         let Some(to) = decide(from, end.ending).filter(|_| seen.insert(end.job)) else { continue };
-        round.push(Ended {
+        let mut ended = Ended {
             run: job.run_id,
             name: job.name.clone(),
             to,
@@ -156,6 +172,35 @@ async fn first_round(conn: &mut PgConnection, ends: &[Finish]) -> Result<Vec<End
                 error: end.error.clone(),
                 reason: end.reason.as_ref().map(json),
                 outputs: end.outputs.clone(),
+            },
+        };
+        let stopped = locked.iter().any(|run| run.id == job.run_id && run.stop.is_some());
+        let after = evaluated::after(conn, job, end, (from, to), stopped).await?;
+        if let Some((to, reason)) = after.instead {
+            ended.to = to;
+            ended.end.to = to.as_str().to_owned();
+            ended.end.error = Some(reason.to_string());
+            ended.end.reason = Some(json(&reason));
+        }
+        *ended_in.entry(job.run_id).or_default() -= after.opened;
+        caused.extend(after.ends.into_iter().map(|end| (job.run_id, end)));
+        round.push(ended);
+    }
+    for (run, evaluated::End { job, ending, reason }) in caused {
+        let to = state(&job.state).ok().and_then(|from| decide(from, ending));
+        let Some(to) = to.filter(|_| seen.insert(job.id)) else { continue };
+        round.push(Ended {
+            run,
+            name: job.name,
+            to,
+            end: JobEnd {
+                id: job.id,
+                attempt: job.attempt,
+                from: job.state,
+                to: to.as_str().to_owned(),
+                error: Some(reason.to_string()),
+                reason: Some(json(&reason)),
+                outputs: None,
             },
         });
     }

@@ -7,6 +7,7 @@
 
 pub(crate) mod apply;
 mod decide;
+mod evaluated;
 mod facts;
 mod finish;
 mod follow;

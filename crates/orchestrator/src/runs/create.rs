@@ -12,6 +12,8 @@ use kici_store::slot::{SlotRow, slot_insert};
 use kici_store::{PgConnection, StoreError};
 use uuid::Uuid;
 
+use super::runner::Runner;
+
 /// All rows of a run.
 #[derive(Debug)]
 pub(crate) struct NewRun {
@@ -24,6 +26,22 @@ pub(crate) struct NewRun {
     pub(crate) reused: Vec<(Uuid, Uuid)>,
     pub(crate) definition: Option<Content>,
     pub(crate) selectors: Vec<Content>,
+}
+
+impl NewRun {
+    /// Whether some of its jobs only evaluate.
+    pub(crate) fn evaluates(&self) -> bool {
+        self.jobs.iter().any(|job| job.kind.evaluates())
+    }
+
+    /// Lets these agents evaluate for it.
+    pub(crate) fn evaluate_on(&mut self, runner: &Runner) {
+        let content = runner.content();
+        for job in self.jobs.iter_mut().filter(|job| job.kind.evaluates()) {
+            job.selector = content.id;
+        }
+        self.selectors.push(content);
+    }
 }
 
 /// Contents that are known to be stored, and workflows that were read back. They are never deleted while something

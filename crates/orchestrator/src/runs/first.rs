@@ -28,12 +28,16 @@ impl First {
     }
 }
 
-/// Works out the first states; `fails` says which jobs fail at once.
-pub(super) fn first_states(jobs: &[PlannedJob], fails: &[Option<&EndReason>]) -> Vec<First> {
-    let mut first: Vec<First> = jobs
-        .iter()
-        .zip(fails)
-        .map(|(job, fails)| match (fails, &job.given) {
+/// Works out the first states; `fails` says which jobs fail at once. The first jobs may be there already, without
+/// edges, in the states `known`: they stay as they are.
+pub(super) fn first_states(
+    known: &[JobState],
+    jobs: &[PlannedJob],
+    fails: &[Option<&EndReason>],
+) -> Vec<First> {
+    let there = known.iter().map(|state| First::ended(*state, None));
+    let new =
+        jobs.iter().zip(fails).skip(known.len()).map(|(job, fails)| match (fails, &job.given) {
             (Some(reason), _) => First::ended(JobState::Failed, Some((*reason).clone())),
             (None, Some(given)) => First::ended(given.state, given.reason.clone()),
             (None, None) => First {
@@ -42,14 +46,16 @@ pub(super) fn first_states(jobs: &[PlannedJob], fails: &[Option<&EndReason>]) ->
                 open: job.needs.len(),
                 gated: false,
             },
-        })
-        .collect();
+        });
+    let mut first: Vec<First> = there.chain(new).collect();
     let ended = (0..jobs.len()).filter(|at| first[*at].state.is_final()).collect();
     follow(jobs, &mut first, ended);
     let halted = gate(jobs, &mut first);
     follow(jobs, &mut first, halted);
-    for job in first.iter_mut().filter(|job| job.state == JobState::Pending && job.open == 0) {
-        job.state = JobState::Queued;
+    for job in &mut first[known.len()..] {
+        if job.state == JobState::Pending && job.open == 0 {
+            job.state = JobState::Queued;
+        }
     }
     first
 }
@@ -151,18 +157,18 @@ mod tests {
         let mut jobs =
             vec![child(2, 2, false), child(0, 2, false), child(3, 2, false), child(1, 2, false)];
         assert_eq!(
-            shown(&first_states(&jobs, &[None; 4])),
+            shown(&first_states(&[], &jobs, &[None; 4])),
             ["pending 1 gated", "queued 0", "pending 1 gated", "queued 0"]
         );
         jobs[0].needs.push((1, vec!["success".into()]));
-        assert_eq!(shown(&first_states(&jobs, &[None; 4]))[0], "pending 2 gated");
+        assert_eq!(shown(&first_states(&[], &jobs, &[None; 4]))[0], "pending 2 gated");
     }
 
     #[test]
     fn a_child_that_fails_at_once_takes_no_place() {
         let jobs = [child(0, 2, false), child(1, 2, false), child(2, 2, false), child(3, 2, false)];
         let reason = EndReason::QueueExpired;
-        let first = first_states(&jobs, &[Some(&reason), None, None, None]);
+        let first = first_states(&[], &jobs, &[Some(&reason), None, None, None]);
         assert_eq!(shown(&first), ["failed 0", "queued 0", "queued 0", "pending 1 gated"]);
     }
 
@@ -170,7 +176,7 @@ mod tests {
     fn a_child_that_fails_at_once_halts_the_rest_when_the_author_wants_it() {
         let jobs = [child(0, 1, true), child(1, 1, true), child(2, 1, true), after(2)];
         let reason = EndReason::QueueExpired;
-        let first = first_states(&jobs, &[Some(&reason), None, None, None]);
+        let first = first_states(&[], &jobs, &[Some(&reason), None, None, None]);
         assert_eq!(shown(&first), ["failed 0", "queued 0", "skipped 0 gated", "skipped 0"]);
         assert_eq!(first[2].reason, Some(EndReason::FailFast));
     }

@@ -7,14 +7,17 @@ use std::collections::{HashMap, HashSet};
 
 use kici_model::graph::{edges, find_cycles};
 use kici_model::lock::{
-    Approval, EnvValue, JobEntry, LockFile, Matrix, Need, StaticJob, TextValue, Workflow,
+    Approval, DynamicJob, EnvValue, JobEntry, LabelMatcher, LockFile, Need, StaticJob, TextValue,
+    Workflow,
 };
-use kici_model::state::{EndReason, InitCategory, JobState};
+use kici_model::state::{EndReason, InitCategory, JobKind, JobState};
 use kici_store::definition::Content;
 use uuid::Uuid;
 
 use super::content::{SelectorBody, content};
 use super::expand::{Window, expand};
+use super::fields::InitFields;
+use super::runner::first_labels;
 
 /// A workflow, ready to become runs.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct WorkflowPlan {
     pub(crate) approval: Option<Approval>,
     /// Its concurrency group, where it can be named here.
     pub(crate) concurrency: Option<PlannedGroup>,
+    /// What its first job wants of its agent: the platform of those that evaluate for it.
+    pub(crate) first_labels: Vec<LabelMatcher>,
     /// Why no run of it can start.
     pub(crate) refused: Option<(InitCategory, String)>,
 }
@@ -52,8 +57,12 @@ pub(crate) struct PlannedGroup {
 pub(crate) struct PlannedJob {
     pub(crate) name: String,
     pub(crate) base_name: String,
-    /// Place in the workflow's `jobs`; none for a generated job.
+    /// What it is for.
+    pub(crate) kind: JobKind,
+    /// Place in the workflow's `jobs`: its own, that of what it evaluates, or that of its generator.
     pub(crate) lock_index: Option<usize>,
+    /// The job as its generator gave it, JSON.
+    pub(crate) body: Option<String>,
     /// Matrix combination, JSON.
     pub(crate) matrix: Option<String>,
     pub(crate) label: Option<String>,
@@ -63,7 +72,7 @@ pub(crate) struct PlannedJob {
     pub(crate) on_host: bool,
     /// How it and its siblings follow each other.
     pub(crate) window: Window,
-    /// One of the plan's selectors.
+    /// One of the plan's selectors; nil for a job that evaluates, whose selector depends on the agents there are.
     pub(crate) selector: Uuid,
     pub(crate) environments: Vec<TextValue>,
     pub(crate) env: Option<EnvValue>,
@@ -102,19 +111,11 @@ impl WorkflowPlan {
 
     /// Plans a workflow as it is stored for its runs: with its source.
     pub(crate) fn of_stored(workflow: &Workflow) -> WorkflowPlan {
-        let mut planner = Planner::default();
+        let mut planner = Planner::new(&workflow.name);
         for (index, entry) in workflow.jobs.iter().enumerate() {
             match entry {
                 JobEntry::Static(job) => planner.job(index, job),
-                JobEntry::Dynamic(generator) => {
-                    let name = format!("__dynamic__{}__{index}", workflow.name);
-                    let reason =
-                        init(InitCategory::DynamicEval, "dynamic jobs are not supported yet");
-                    planner.add(PlannedJob::failing(name.clone(), name.clone(), index, reason));
-                    if let Some(group) = &generator.group {
-                        planner.groups.entry(group.clone()).or_default().push(name);
-                    }
-                }
+                JobEntry::Dynamic(generator) => planner.generator(index, generator),
                 // A kind of a later schema: skipped by everybody.
                 JobEntry::Unknown(_) => {}
             }
@@ -129,6 +130,7 @@ impl WorkflowPlan {
             timeout_ms: workflow.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
             approval: workflow.approval.clone(),
             concurrency: group(workflow),
+            first_labels: first_labels(workflow),
             refused: refused(workflow),
         }
     }
@@ -139,10 +141,15 @@ impl WorkflowPlan {
     pub(crate) fn evaluates(&self) -> bool {
         super::inline::any(self)
     }
+
+    /// Whether some job of it only evaluates, on an agent.
+    pub(crate) fn needs_runner(&self) -> bool {
+        self.jobs.iter().any(|job| job.kind.evaluates())
+    }
 }
 
 impl PlannedJob {
-    fn failing(
+    pub(super) fn failing(
         name: String,
         base_name: String,
         lock_index: usize,
@@ -178,19 +185,43 @@ fn init(category: InitCategory, message: impl Into<String>) -> EndReason {
     EndReason::Init { category, message: message.into() }
 }
 
+/// Gathers jobs and connects them. [`super::join`] begins one with the jobs of a run that exists.
 #[derive(Default)]
-struct Planner {
-    jobs: Vec<PlannedJob>,
-    selectors: Vec<Content>,
+pub(super) struct Planner {
+    /// The workflow's name.
+    workflow: String,
+    pub(super) jobs: Vec<PlannedJob>,
+    pub(super) selectors: Vec<Content>,
     /// Ids of the selectors.
     known: HashSet<Uuid>,
-    names: HashSet<String>,
+    pub(super) names: HashSet<String>,
     /// Base name → names of its children.
-    children: HashMap<String, Vec<String>>,
-    groups: HashMap<String, Vec<String>>,
+    pub(super) children: HashMap<String, Vec<String>>,
+    pub(super) groups: HashMap<String, Vec<String>>,
+    /// Jobs whose values an agent has to compute: place in the workflow → name of the job that does it.
+    inits: HashMap<usize, String>,
 }
 
 impl Planner {
+    /// An empty one for a workflow of this name.
+    pub(super) fn new(workflow: &str) -> Planner {
+        Planner { workflow: workflow.to_owned(), ..Planner::default() }
+    }
+
+    /// A generator: one job evaluates it. Who needs its group waits for that, and then for what was generated.
+    fn generator(&mut self, index: usize, generator: &DynamicJob) {
+        let name = format!("__dynamic__{}__{index}", self.workflow);
+        if let Some(group) = &generator.group {
+            self.groups.entry(group.clone()).or_default().push(name.clone());
+        }
+        self.evaluation(JobKind::Dynamic, name, index);
+    }
+
+    fn evaluation(&mut self, kind: JobKind, name: String, index: usize) {
+        let (base_name, lock_index) = (name.clone(), Some(index));
+        self.add(PlannedJob { name, base_name, kind, lock_index, ..PlannedJob::default() });
+    }
+
     fn job(&mut self, index: usize, job: &StaticJob) {
         let Err(reason) = self.expand(index, job) else { return };
         let name = job.name.clone();
@@ -204,6 +235,11 @@ impl Planner {
         for selector in expanded.selectors {
             self.selector(selector);
         }
+        if InitFields::of(job).any() {
+            let name = format!("__init__{}__{}", self.workflow, job.name);
+            self.inits.insert(index, name.clone());
+            self.evaluation(JobKind::Init, name, index);
+        }
         let names = expanded.jobs.iter().map(|child| child.name.clone()).collect();
         self.children.insert(job.name.clone(), names);
         for child in expanded.jobs {
@@ -212,7 +248,7 @@ impl Planner {
         Ok(())
     }
 
-    fn selector(&mut self, content: Content) -> Uuid {
+    pub(super) fn selector(&mut self, content: Content) -> Uuid {
         let id = content.id;
         if self.known.insert(id) {
             self.selectors.push(content);
@@ -221,7 +257,7 @@ impl Planner {
     }
 
     /// Names are unique in a run. The compiler sees to that; a file written by hand may not.
-    fn add(&mut self, mut job: PlannedJob) {
+    pub(super) fn add(&mut self, mut job: PlannedJob) {
         if !self.names.insert(job.name.clone()) {
             let message = format!("the workflow has two jobs named '{}'", job.name);
             let mut number = 2;
@@ -231,59 +267,107 @@ impl Planner {
             job.name = format!("{} #{number}", job.name);
             job.fails = Some(EndReason::SchedulerInvariant { message });
         }
-        if job.selector.is_nil() {
+        if job.selector.is_nil() && !job.kind.evaluates() {
             // Every row names a selector, also one that never waits for an agent.
             job.selector = self.selector(SelectorBody::default().content());
         }
         self.jobs.push(job);
     }
 
+    /// Names and places of all jobs.
+    pub(super) fn index(&self) -> HashMap<String, usize> {
+        self.jobs.iter().enumerate().map(|(at, job)| (job.name.clone(), at)).collect()
+    }
+
     fn connect(&mut self, workflow: &Workflow) {
-        let index: HashMap<String, usize> =
-            self.jobs.iter().enumerate().map(|(at, job)| (job.name.clone(), at)).collect();
-        for job in &mut self.jobs {
+        let index = self.index();
+        for at in 0..self.jobs.len() {
+            let job = &self.jobs[at];
             let needs: &[Need] = match job.lock_index.and_then(|index| workflow.jobs.get(index)) {
+                // Values are computed from the event alone.
+                _ if job.kind == JobKind::Init => &[],
                 Some(JobEntry::Static(lock)) => &lock.needs,
                 Some(JobEntry::Dynamic(generator)) => {
                     generator.needs.as_deref().unwrap_or_default()
                 }
                 _ => &[],
             };
-            // A job that fails at once waits for nothing.
-            if job.fails.is_some() {
-                continue;
-            }
-            let mut known: HashMap<usize, usize> = HashMap::new();
-            for edge in edges(needs, &self.children, &self.groups) {
-                match index.get(&edge.upstream) {
-                    // The same upstream named twice: both lists have to accept its state.
-                    Some(at) => match known.get(at) {
-                        Some(place) => {
-                            let accepted = edge.accepts.to_run_on();
-                            job.needs[*place].1.retain(|state| accepted.contains(state))
-                        }
-                        None => {
-                            known.insert(*at, job.needs.len());
-                            job.needs.push((*at, edge.accepts.to_run_on()));
-                        }
-                    },
-                    None => {
-                        let message = format!(
-                            "job '{}' needs '{}', which the workflow does not have",
-                            job.name, edge.upstream
-                        );
-                        job.fails = Some(EndReason::SchedulerInvariant { message });
-                    }
-                }
-            }
-            if job.fails.is_some() {
-                job.needs.clear();
-            }
+            self.connect_one(at, needs, &index);
         }
     }
 
+    /// Turns the needs of one job into edges. A job that fails at once waits for nothing.
+    pub(super) fn connect_one(
+        &mut self,
+        at: usize,
+        needs: &[Need],
+        index: &HashMap<String, usize>,
+    ) {
+        if self.jobs[at].fails.is_some() {
+            return;
+        }
+        match self.edges_of(at, needs, index) {
+            Ok(edges) => self.jobs[at].needs = edges,
+            Err(message) => self.fail(at, message),
+        }
+    }
+
+    /// A job that the graph has no place for.
+    pub(super) fn fail(&mut self, at: usize, message: String) {
+        self.jobs[at].fails = Some(EndReason::SchedulerInvariant { message });
+    }
+
+    /// Edges of a job, by place.
+    pub(super) fn edges_of(
+        &self,
+        at: usize,
+        needs: &[Need],
+        index: &HashMap<String, usize>,
+    ) -> Result<Vec<(usize, Vec<String>)>, String> {
+        let job = &self.jobs[at];
+        let lacks = |what: &str| {
+            format!("job '{}' needs {what}, which the workflow does not have", job.base_name)
+        };
+        let unknown = needs.iter().find_map(|need| match need {
+            Need::Group { group, .. } => (!self.groups.contains_key(group)).then_some(group),
+            Need::Job(_) | Need::JobWhen { .. } => None,
+        });
+        if let Some(group) = unknown {
+            return Err(lacks(&format!("the group '{group}'")));
+        }
+        let mut list: Vec<(usize, Vec<String>)> = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        for edge in edges(needs, &self.children, &self.groups) {
+            let upstream =
+                *index.get(&edge.upstream).ok_or_else(|| lacks(&format!("'{}'", edge.upstream)))?;
+            let mut run_on = edge.accepts.to_run_on();
+            // Whatever the jobs of a group are needed for, they have to be known first.
+            let success = JobState::Success.as_str();
+            if self.jobs[upstream].kind == JobKind::Dynamic && !run_on.iter().any(|s| s == success)
+            {
+                run_on.insert(0, success.to_owned());
+            }
+            match places.get(&upstream) {
+                // The same upstream named twice: both lists have to accept its state.
+                Some(place) => list[*place].1.retain(|state| run_on.contains(state)),
+                None => {
+                    places.insert(upstream, list.len());
+                    list.push((upstream, run_on));
+                }
+            }
+        }
+        if job.kind == JobKind::Job
+            && job.body.is_none()
+            && let Some(init) = job.lock_index.and_then(|index| self.inits.get(&index))
+            && let Some(init) = index.get(init)
+        {
+            list.push((*init, vec![JobState::Success.to_string()]));
+        }
+        Ok(list)
+    }
+
     /// Fails every job of every cycle. The compiler refuses them; a file written by hand may have some.
-    fn break_cycles(&mut self) {
+    pub(super) fn break_cycles(&mut self) {
         let name = |at: &usize| self.jobs[*at].name.as_str();
         let graph: Vec<(&str, Vec<&str>)> = (0..self.jobs.len())
             .map(|at| (name(&at), self.jobs[at].needs.iter().map(|(on, _)| name(on)).collect()))
@@ -307,34 +391,12 @@ impl Planner {
 
 /// What a job asks for that this version cannot do. It fails with the reason instead of running without it.
 fn unsupported(job: &StaticJob) -> Result<(), EndReason> {
-    let dynamic = |what: &str| {
-        Err(init(
-            InitCategory::DynamicEval,
-            format!(
-                "{what} of job '{}' is a function that only an agent can evaluate; this is not supported yet",
-                job.name
-            ),
-        ))
-    };
     if job.runs_on_all.is_some() {
         let message = format!(
             "job '{}' runs on all matching hosts (runsOnAll): this is not supported yet",
             job.name
         );
         return Err(init(InitCategory::NoAgent, message));
-    }
-    if matches!(job.matrix, Some(Matrix::Dynamic { .. })) {
-        return dynamic("the matrix");
-    }
-    if job.dynamic_env && job.env.is_none() {
-        return dynamic("env");
-    }
-    let computed_elsewhere = |environment: &kici_model::lock::EnvironmentRef| {
-        environment.dynamic
-            && matches!(&environment.value, TextValue::Text(text) if text.is_empty())
-    };
-    if job.environments.iter().flatten().any(computed_elsewhere) {
-        return dynamic("the environment");
     }
     Ok(())
 }

@@ -173,7 +173,9 @@ fn job(
     Ok(PlannedJob {
         name: row.name.clone(),
         base_name: row.base_name.clone(),
+        kind: row.kind.parse().unwrap_or_default(),
         lock_index: number(row.lock_index),
+        body: row.body.clone(),
         matrix: row.matrix.clone(),
         label: row.variant_label.clone(),
         fanout: number(row.fanout_index).zip(number(row.fanout_total)),

@@ -23,30 +23,52 @@ pub(super) fn slots(
     groups: Vec<Option<String>>,
 ) -> Vec<SlotRow> {
     let mut slots = Vec::new();
-    let starts = |job: &JobRow| {
-        [JobState::Pending, JobState::Queued, JobState::Held]
-            .iter()
-            .any(|s| s.as_str() == job.state)
-    };
     let whole = of_workflow.and_then(|planned| {
         Some((name(&planned.group, cause)?, planned)).filter(|_| jobs.iter().any(starts))
     });
     if let Some((name, planned)) = &whole {
         slots.push(of_run(cause.routing_key, run, name, planned.max, planned.cancel));
     }
+    places(cause.routing_key, run, whole.is_some(), jobs, groups, &mut slots);
+    slots
+}
+
+/// The same for jobs that join a run, which has its own place already.
+pub(super) fn slots_of_joining(
+    routing_key: &str,
+    run: Uuid,
+    jobs: &mut [JobRow],
+    groups: Vec<Option<String>>,
+) -> Vec<SlotRow> {
+    let mut slots = Vec::new();
+    places(routing_key, run, false, jobs, groups, &mut slots);
+    slots
+}
+
+fn starts(job: &JobRow) -> bool {
+    [JobState::Pending, JobState::Queued, JobState::Held].iter().any(|s| s.as_str() == job.state)
+}
+
+fn places(
+    routing_key: &str,
+    run: Uuid,
+    of_run: bool,
+    jobs: &mut [JobRow],
+    groups: Vec<Option<String>>,
+    slots: &mut Vec<SlotRow>,
+) {
     for (job, group) in jobs.iter_mut().zip(groups) {
-        if !starts(job) || (whole.is_none() && group.is_none()) {
+        if !starts(job) || (!of_run && group.is_none()) {
             continue;
         }
         if let Some(group) = group {
-            slots.push(of_job(cause.routing_key, run, job.id, &group));
+            slots.push(of_job(routing_key, run, job.id, &group));
         }
         job.slot = true;
         if job.state == JobState::Queued.as_str() {
             job.state = JobState::Waiting.as_str().to_owned();
         }
     }
-    slots
 }
 
 /// The group's name; none when it cannot be evaluated here. An agent then evaluates it, and says what is wrong.

@@ -5,10 +5,11 @@
 
 use kici_model::event::Event;
 use kici_model::ids::{JobId, RunId};
-use kici_model::lock::{EnvValue, TextValue};
+use kici_model::lock::{Approval, EnvValue, TextValue};
 use kici_model::state::{
-    EndReason, InitCategory, JobKind, JobState, ReasonChange, RunState, WaitReason, derive_run,
+    EndReason, InitCategory, JobState, ReasonChange, RunState, WaitReason, derive_run,
 };
+use kici_store::hold::HoldRow;
 use kici_store::job::{JobRow, NeedRow};
 use kici_store::run::RunRow;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use super::first::{First, first_states};
 use super::hold::hold;
 use super::inline;
 use super::plan::{PlannedJob, WorkflowPlan};
+use super::runner::Runner;
 use super::slot::slots;
 
 /// What a run is made for.
@@ -46,43 +48,18 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
     if let Some((category, message)) = &plan.refused {
         return failed(&plan.name, &cause, *category, message);
     }
-    let resolved: Vec<Resolved> = plan.jobs.iter().map(|job| resolve(job, cause.event)).collect();
-    let fails: Vec<Option<&EndReason>> = resolved.iter().map(|job| job.fails.as_ref()).collect();
-    let settled = first_states(&plan.jobs, &fails);
     let run = RunId::generate();
-    let ids: Vec<Uuid> = plan.jobs.iter().map(|_| JobId::generate().0).collect();
-    let groups = resolved.iter().map(|job| job.group.clone()).collect();
-    let mut jobs = Vec::with_capacity(plan.jobs.len());
-    let mut needs = Vec::new();
-    let mut environment = None;
-    for (at, ((job, resolved), state)) in plan.jobs.iter().zip(resolved).zip(&settled).enumerate() {
-        for (upstream, run_on) in &job.needs {
-            needs.push(NeedRow {
-                job_id: ids[at],
-                upstream: ids[*upstream],
-                run_on: run_on.join(","),
-            });
-        }
-        environment = environment.or_else(|| resolved.environment.clone());
-        jobs.push(row(plan, at, run, ids[at], job, resolved, state));
-    }
-    let holds = hold(
-        run.0,
-        plan.approval.as_ref(),
-        &mut jobs,
-        plan.jobs.iter().map(|job| job.approval.as_ref()),
-    );
+    let Rows { mut jobs, needs, holds, groups, environment } =
+        rows(run.0, &plan.jobs, &[], plan.approval.as_ref(), cause.event);
     let slots = slots(run.0, &cause, plan.concurrency.as_ref(), &mut jobs, groups);
-    let reused = plan.jobs.iter().zip(&ids).filter_map(|(job, id)| {
+    let reused = plan.jobs.iter().zip(&jobs).filter_map(|(job, row)| {
         let from = job.given.as_ref()?.from?;
-        Some((*id, from))
+        Some((row.id, from))
     });
     let reused = reused.collect();
-    let derived = derive_run(
-        plan.jobs.iter().zip(&settled).map(|(job, settled)| (job.name.as_str(), settled.state)),
-        false,
-    );
-    let open_jobs = settled.iter().filter(|job| !job.state.is_final()).count();
+    let states = || jobs.iter().map(|job| job.state.parse().expect("written by us"));
+    let derived = derive_run(plan.jobs.iter().map(|job| job.name.as_str()).zip(states()), false);
+    let open_jobs = states().filter(|state: &JobState| !state.is_final()).count();
     // A workflow without jobs has nothing to wait for.
     let state = if plan.jobs.is_empty() { RunState::Success } else { derived.state };
     // Nothing has run yet, whatever has already failed.
@@ -112,8 +89,65 @@ pub(crate) fn stamp(plan: &WorkflowPlan, cause: Cause<'_>) -> NewRun {
         slots,
         reused,
         definition: Some(plan.definition.clone()),
-        selectors: plan.selectors.clone(),
+        selectors: plan
+            .needs_runner()
+            .then(|| Runner::default().content())
+            .into_iter()
+            .chain(plan.selectors.iter().cloned())
+            .collect(),
     }
+}
+
+/// A job of the run that new ones join.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) id: Uuid,
+    pub(super) state: JobState,
+}
+
+/// What is written about jobs that begin together.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) jobs: Vec<JobRow>,
+    pub(super) needs: Vec<NeedRow>,
+    pub(super) holds: Vec<HoldRow>,
+    /// The concurrency group of each.
+    pub(super) groups: Vec<Option<String>>,
+    /// The first of their environments.
+    pub(super) environment: Option<String>,
+}
+
+/// Makes the rows of planned jobs. The first ones of `jobs` may be there already (`known`); they only stand for their
+/// rows. `of_run` is the approval that the whole run needs first.
+pub(super) fn rows(
+    run: Uuid,
+    jobs: &[PlannedJob],
+    known: &[Known],
+    of_run: Option<&Approval>,
+    event: &Event,
+) -> Rows {
+    let resolved: Vec<Resolved> = jobs.iter().map(|job| resolve(job, event)).collect();
+    let fails: Vec<Option<&EndReason>> = resolved.iter().map(|job| job.fails.as_ref()).collect();
+    let states: Vec<JobState> = known.iter().map(|job| job.state).collect();
+    let first = first_states(&states, jobs, &fails);
+    let new = jobs[known.len()..].iter().map(|_| JobId::generate().0);
+    let ids: Vec<Uuid> = known.iter().map(|job| job.id).chain(new).collect();
+    let mut rows = Rows::default();
+    for (at, resolved) in resolved.into_iter().enumerate().skip(known.len()) {
+        for (upstream, run_on) in &jobs[at].needs {
+            rows.needs.push(NeedRow {
+                job_id: ids[at],
+                upstream: ids[*upstream],
+                run_on: run_on.join(","),
+            });
+        }
+        rows.environment = rows.environment.or_else(|| resolved.environment.clone());
+        rows.groups.push(resolved.group.clone());
+        rows.jobs.push(row(jobs, at, run, ids[at], resolved, &first[at]));
+    }
+    let approvals = jobs[known.len()..].iter().map(|job| job.approval.as_ref());
+    rows.holds = hold(run, of_run, &mut rows.jobs, approvals);
+    rows
 }
 
 /// Whether nothing of it may start before somebody has approved.
@@ -238,18 +272,18 @@ fn resolve(job: &PlannedJob, event: &Event) -> Resolved {
 }
 
 fn row(
-    plan: &WorkflowPlan,
+    jobs: &[PlannedJob],
     at: usize,
-    run: RunId,
+    run: Uuid,
     id: Uuid,
-    job: &PlannedJob,
     resolved: Resolved,
     first: &First,
 ) -> JobRow {
+    let job = &jobs[at];
     let number = |n: usize| i32::try_from(n).expect("a lock file has a limit on jobs");
     JobRow {
         id,
-        run_id: run.0,
+        run_id: run,
         position: number(at),
         name: clean(&job.name),
         base_name: clean(&job.base_name),
@@ -263,7 +297,8 @@ fn row(
         variant_label: job.label.as_deref().map(clean),
         fanout_index: job.fanout.map(|(index, _)| number(index)),
         fanout_total: job.fanout.map(|(_, total)| number(total)),
-        selector: job.selector,
+        // A job that evaluates and was never in a run has no selector yet.
+        selector: if job.selector.is_nil() { Runner::default().content().id } else { job.selector },
         environment: resolved.environment,
         env: resolved.env,
         max_parallel: job.window.max_parallel.map(|limit| {
@@ -273,7 +308,7 @@ fn row(
         gated: first.gated,
         state: first.state.as_str().to_owned(),
         open_needs: number(first.open),
-        wait_reason: wait_reason(plan, job, first)
+        wait_reason: wait_reason(jobs, job, first)
             .map(|reason| serde_json::to_string(&reason).expect("a reason is plain data")),
         end_reason: first
             .reason
@@ -288,21 +323,21 @@ fn row(
         }),
         hold: false,
         slot: false,
-        kind: JobKind::Job,
-        body: None,
+        kind: job.kind,
+        body: job.body.as_deref().map(clean),
         priority: 0,
         timeout_ms: job.timeout_ms.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
     }
 }
 
-fn wait_reason(plan: &WorkflowPlan, job: &PlannedJob, first: &First) -> Option<WaitReason> {
+fn wait_reason(jobs: &[PlannedJob], job: &PlannedJob, first: &First) -> Option<WaitReason> {
     if first.state != JobState::Pending {
         return None;
     }
     if first.gated && first.open == 1 {
         return job.window.max_parallel.map(|limit| WaitReason::Wave { max_parallel: limit.get() });
     }
-    let upstreams = job.needs.iter().map(|(at, _)| plan.jobs[*at].name.as_str());
+    let upstreams = job.needs.iter().map(|(at, _)| jobs[*at].name.as_str());
     Some(WaitReason::needs(upstreams))
 }
 

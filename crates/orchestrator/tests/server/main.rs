@@ -7,6 +7,7 @@ mod agents;
 mod cluster;
 mod crash;
 mod deliveries;
+mod dynamic;
 mod env;
 mod fanout;
 mod groups;

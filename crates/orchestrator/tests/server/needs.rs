@@ -114,18 +114,3 @@ async fn a_run_that_waits_for_an_agent_says_so_and_is_cancelled_at_once() {
     );
     env.run_is("cancelled").await;
 }
-
-#[tokio::test]
-async fn what_is_not_supported_ends_with_an_honest_reason() {
-    let env = Env::start().await;
-    let sha = env.commit_jobs(json!([
-        {"_type": "dynamic", "source": {"file": "x.ts", "index": 0}},
-        job("fine", json!({})),
-    ]));
-    env.push("d1", &sha).await;
-    let mut agent = env.agent("a1", &["linux"]).await;
-    agent.run("fine", "success", json!({})).await;
-    env.run_is("failed").await;
-    let shown = env.shown().await;
-    assert_eq!(shown[0], "__dynamic__ci__0 failed (dynamic jobs are not supported yet)");
-}

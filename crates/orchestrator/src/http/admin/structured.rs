@@ -60,7 +60,9 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             | EndReason::QueueExpired
             | EndReason::QueueFull { .. }
             | EndReason::SchedulerInvariant { .. } => FailureCategory::Infra,
-            EndReason::Init { .. } | EndReason::Cycle { .. } => FailureCategory::InitFailure,
+            EndReason::Init { .. } | EndReason::Cycle { .. } | EndReason::Drift => {
+                FailureCategory::InitFailure
+            }
             EndReason::Cancelled { .. } | EndReason::Superseded { .. } | EndReason::FailFast => {
                 FailureCategory::Cancelled
             }

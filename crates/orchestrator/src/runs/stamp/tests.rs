@@ -1,5 +1,7 @@
 use kici_model::lock::{LockOrigin, parse};
 
+use kici_model::state::JobKind;
+
 use super::*;
 
 fn run(jobs: Value) -> NewRun {
@@ -63,7 +65,7 @@ fn roots_are_queued_and_the_rest_waits_for_its_edges() {
 }
 
 #[test]
-fn what_is_not_supported_fails_with_its_reason_and_skips_what_needs_it() {
+fn what_fails_at_once_skips_what_needs_it_and_groups_wait_for_their_generator() {
     let run = run(json!([
         {"_type": "dynamic", "source": {"file": "x.ts", "index": 0}, "group": "shards"},
         job("empty", json!({"matrix": {"_type": "static", "values": []}})),
@@ -74,15 +76,17 @@ fn what_is_not_supported_fails_with_its_reason_and_skips_what_needs_it() {
     assert_eq!(
         shown(&run),
         [
-            "__dynamic__ci__0 failed (dynamic jobs are not supported yet)",
+            "__dynamic__ci__0 queued",
             "empty failed (matrix for job 'empty' expands to zero combinations)",
-            "merge skipped (upstream_unmet: __dynamic__ci__0 (failed))",
+            "merge pending",
             "always queued",
             "fine queued",
         ]
     );
     assert_eq!(run.row.state, "pending");
-    assert_eq!(run.row.open_jobs, 2);
+    assert_eq!(run.row.open_jobs, 4);
+    assert_eq!(run.jobs[0].kind, JobKind::Dynamic);
+    assert_eq!((run.jobs[2].open_needs, run.needs[0].run_on.as_str()), (1, "success"));
 }
 
 #[test]
