@@ -24,7 +24,7 @@ async fn a_killed_agent_reports_the_job_that_it_lost() {
 
         let mut link = setup.orchestrator.accept().await;
         let registration = link.greet_with(json!({ "features": features })).await;
-        let job = json!([{ "jobId": "id-of-endless", "runId": "run-1" }]);
+        let job = json!([{ "jobId": "id-of-endless", "runId": "run-1", "fate": "lost" }]);
         assert_eq!(registration["inFlightJobs"], job);
         assert_eq!(registration["agentId"], "a1");
         let said = link.until(|message| message["state"] == "failed").await;
