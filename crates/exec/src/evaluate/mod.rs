@@ -121,9 +121,10 @@ async fn jobs(
     let mut jobs = generator::call(context, &module.caller, scope, generator, limit).await?;
     check_generated(jobs.iter().map(|job| job.name.as_str()), |_| false)
         .map_err(|error| error.to_string())?;
-    for at in 0..jobs.len() {
-        let values = Values { context, caller: &module.caller, scope, job: &jobs[at], limit };
-        jobs[at] = values.written_down().await?;
+    for job in &mut jobs {
+        let values = Values { context, caller: &module.caller, scope, job, limit };
+        let written_down = values.written_down().await?;
+        *job = written_down;
     }
     let index = u32::try_from(index).map_err(|_| "the generator's index makes no sense")?;
     let made = extract::generated(&context.spec.source_file, index, &jobs)

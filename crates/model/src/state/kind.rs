@@ -4,8 +4,10 @@ use super::job::words;
 
 words! {
     /// What a job is for.
+    #[derive(Default)]
     JobKind {
         /// The author's own job.
+        #[default]
         Job = "job",
         /// Computes values of another job: its environment, variables, concurrency group or matrix.
         Init = "init",
@@ -15,13 +17,6 @@ words! {
         Build = "build",
         /// Brings up an agent on a host.
         Bringup = "bringup",
-    }
-}
-
-// Not derived: the words of the macro have no default.
-impl Default for JobKind {
-    fn default() -> Self {
-        Self::Job
     }
 }
 
