@@ -12,11 +12,11 @@ use crate::context::Context;
 pub(crate) enum Command {
     /// How approvals work.
     #[command(subcommand)]
-    Approval(Approval),
+    Approval(Setting),
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Approval {
+pub(crate) enum Setting {
     /// Show the settings.
     Show(Org),
     /// How long an approval without a limit of its own may take, in seconds.
@@ -48,8 +48,8 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
     let Command::Approval(command) = command;
     let client = context.client()?;
     let answer = match command {
-        Approval::Show(org) => client.org_settings(&org.org).await?,
-        Approval::SetExpiry { seconds, org } => {
+        Setting::Show(org) => client.org_settings(&org.org).await?,
+        Setting::SetExpiry { seconds, org } => {
             let body = UpdateOrgSettings {
                 customer_id: org.org,
                 approval_expiry_seconds: Some(seconds),
@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<ExitC
             };
             client.org_settings_update(&body).await?
         }
-        Approval::SetSelfApproval { allow, org } => {
+        Setting::SetSelfApproval { allow, org } => {
             let body = UpdateOrgSettings {
                 customer_id: org.org,
                 allow_self_approval: Some(allow),

@@ -57,7 +57,7 @@ pub async fn org_settings_update(
                 allow_self_approval = coalesce($3::bool, o.allow_self_approval), updated_at = now()",
         org,
         expiry,
-        allow_self,
+        allow_self as _,
     )
     .execute(conn)
     .await

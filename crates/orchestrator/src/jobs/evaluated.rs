@@ -58,10 +58,7 @@ pub(super) async fn after(
     }
     let mut after = After::default();
     let why = if to == JobState::Success {
-        match apply(conn, job, kind, end.evaluated.as_ref(), &mut after).await? {
-            Ok(()) => None,
-            Err(message) => Some(message),
-        }
+        apply(conn, job, kind, end.evaluated.as_ref(), &mut after).await?.err()
     } else {
         let unsaid = || format!("job '{}' ended {to}", job.name);
         Some(

@@ -145,7 +145,7 @@ pub(crate) fn generated(
             None => planner.connect_one(at, &job.needs, &names),
         }
     }
-    let mut more: Vec<(usize, Vec<(usize, Vec<String>)>)> = Vec::new();
+    let mut more: NewEdges = Vec::new();
     if let Some(group) = &group {
         let waits_for_it: HashSet<Uuid> = graph
             .edges
@@ -263,12 +263,11 @@ fn children(
     growth
 }
 
+/// Of each job that was there: the jobs that it waits for now, with the states that it accepts.
+type NewEdges = Vec<(usize, Vec<(usize, Vec<String>)>)>;
+
 /// Makes the rows of what was planned. `more` are new edges of jobs that were there.
-fn finished(
-    graph: &Graph,
-    planner: Planner,
-    more: Vec<(usize, Vec<(usize, Vec<String>)>)>,
-) -> Growth {
+fn finished(graph: &Graph, planner: Planner, more: NewEdges) -> Growth {
     let known = graph.known();
     let (mut jobs, selectors) = planner.into_parts();
     let mut ends: Vec<(usize, EndReason)> = Vec::new();

@@ -205,11 +205,11 @@ fn impossible(
         .map(serde_json::from_str)
         .transpose()
         .map_err(|error| unreadable(row, error))?;
-    Ok(reason.filter(|reason| match reason {
-        EndReason::Init { .. } | EndReason::Cycle { .. } | EndReason::SchedulerInvariant { .. } => {
-            true
-        }
-        _ => false,
+    Ok(reason.filter(|reason| {
+        matches!(
+            reason,
+            EndReason::Init { .. } | EndReason::Cycle { .. } | EndReason::SchedulerInvariant { .. }
+        )
     }))
 }
 

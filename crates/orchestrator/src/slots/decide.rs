@@ -159,7 +159,7 @@ mod tests {
             of in prop::collection::vec((1u32..4, any::<bool>(), 0u8..5, any::<bool>()), 0..9),
         ) {
             let members: Vec<Member> = of.iter().enumerate().map(|(n, (max, cancel, what, ready))| Member {
-                active: matches!(what, 1 | 2 | 3), stopping: *what == 2, ended: *what == 3,
+                active: matches!(what, 1..=3), stopping: *what == 2, ended: *what == 3,
                 ready: *ready, ..member(n as u128 + 1, *max, *cancel, false)
             }).collect();
             let verdict = decide(&members);

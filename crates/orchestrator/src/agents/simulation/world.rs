@@ -195,7 +195,7 @@ impl World {
         let agent_first = self.chance(500);
         let connection = &mut self.connections[at];
         // What is under way may still arrive, or not.
-        if later % 2 == 0 {
+        if later.is_multiple_of(2) {
             connection.up.go_silent();
         }
         connection.down.go_silent();
@@ -353,7 +353,7 @@ impl World {
             agent.print(step, vec![line], now);
         }
         if cancelled || execution.ends_at <= self.tick {
-            let success = execution.ends_at % 4 != 0;
+            let success = !execution.ends_at.is_multiple_of(4);
             execution.ended = Some(match (cancelled, success) {
                 (true, _) => Ending::Cancelled,
                 (false, true) => Ending::Success,
