@@ -121,6 +121,36 @@ async fn a_stopped_orchestrator_stores_what_it_has_read_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_stopped_orchestrator_has_stored_the_log_of_an_agent_that_keeps_nothing_before_it_hangs_up()
+ {
+    let mut env = Env::start().await;
+    env.stop().await;
+    let mut process = crash::start(&mut env);
+    let sha = env.commit_jobs(json!([job("a", json!({}))]));
+    let mut agent = env.agent("a", &["linux"]).await;
+    env.push("d1", &sha).await;
+    let job = agent.take().await;
+    agent.start(&job).await;
+    agent.log(&job, &["line 1"]).await;
+    agent.log(&job, &["line 2"]).await;
+    process.signal(Signal::SIGTERM);
+    assert_eq!(agent.closed().await, (1001, "Server shutting down".into()));
+    // Nothing may be left to do for the time after the goodbye.
+    process.kill();
+    let _process = crash::start(&mut env);
+    let mut agent = FakeAgent::back(env.port(), "a", &["linux"], &[&job]).await;
+    agent.log(&job, &["line 3"]).await;
+    agent.step(&job, "success", json!({})).await;
+    agent.end(&job, "success", json!({})).await;
+    let run = env.run_is("success").await;
+    let jobs = env.jobs(&run).await;
+    assert_eq!(env.log(&run, &jobs[0], 0).await, ["line 1", "line 2", "line 3"]);
+    // What it may have sent while the goodbye was under way, nobody can know.
+    let mark = "[log lines may be missing here: the orchestrator was restarted]";
+    assert_eq!(env.log(&run, &jobs[0], -1).await, [mark]);
+}
+
+#[tokio::test]
 async fn lines_of_an_agent_that_moves_are_stored_once() {
     let env = Env::start().await;
     let other = env.second().await;

@@ -18,6 +18,7 @@ mod lost;
 mod needs;
 mod push;
 mod queue;
+mod real;
 mod reconnect;
 mod rerun;
 mod roster;
