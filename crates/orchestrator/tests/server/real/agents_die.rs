@@ -94,3 +94,25 @@ async fn an_agent_that_is_killed_and_back_at_once_has_lost_its_job_too() {
         agent.wait(Duration::from_secs(30));
     }
 }
+
+#[tokio::test]
+async fn a_dispatch_that_was_taken_back_does_not_end_its_job_as_cancelled() {
+    let fleet = Fleet::start(40, &[("KICI_DISPATCH_ACK_TIMEOUT_MS", "1000")]).await;
+    let mut agent = fleet.ready_agent("a");
+    agent.signal(Signal::SIGSTOP);
+    fleet.push("counting", "count").await;
+    wait_until(LONG, "the dispatch to be taken back", async || {
+        let Some(run) = fleet.env.runs().await.into_iter().next() else {
+            return Err("no run".to_owned());
+        };
+        let attempts = attempts(&fleet.env.jobs(&run).await[0]);
+        if attempts == ["1 a dispatch ack timeout"] { Ok(()) } else { Err(format!("{attempts:?}")) }
+    })
+    .await;
+    // It finds the job, its cancel and the close in its socket, in this order.
+    agent.signal(Signal::SIGCONT);
+    let job = fleet.ends("success").await;
+    assert_eq!(attempts(&job)[0], "1 a dispatch ack timeout");
+    assert_eq!(fleet.story().iter().filter(|word| *word == "end").count(), 1);
+    fleet.log_is_whole().await;
+}

@@ -1,8 +1,8 @@
-//! A cancel ends every process of the job, also those that hide.
+//! A cancel ends every process of the job, also those that hide; so does the death of the agent.
 
 use std::process::Command;
 
-use kici_testkit::wait_until;
+use kici_testkit::{Process, wait_until};
 use serde_json::json;
 
 use super::{Fleet, LONG, beside};
@@ -23,9 +23,10 @@ fn marked(mark: &str) -> Vec<String> {
     processes.filter_map(line).collect()
 }
 
-async fn cancel(options: &[&str]) -> Fleet {
+/// An agent whose job has started all daemons.
+async fn haunted() -> (Fleet, Process) {
     let fleet = Fleet::start(1, &[]).await;
-    let mut agent = fleet.ready_agent("a");
+    let agent = fleet.ready_agent("a");
     fleet.push("daemons", "spawn").await;
     wait_until(LONG, "all daemons", async || {
         let ready = fleet.lines().await.contains(&"ready".to_owned());
@@ -34,6 +35,11 @@ async fn cancel(options: &[&str]) -> Fleet {
         if ready && looping >= DAEMONS { Ok(()) } else { Err(format!("{daemons:?}")) }
     })
     .await;
+    (fleet, agent)
+}
+
+async fn cancel(options: &[&str]) -> Fleet {
+    let (fleet, mut agent) = haunted().await;
     let run = fleet.env.runs().await.remove(0);
     let output = Command::new(beside("kici-admin"))
         .env_clear()
@@ -62,4 +68,15 @@ async fn a_cancel_runs_the_hooks_and_leaves_no_process() {
 async fn a_forced_cancel_leaves_no_process() {
     let fleet = cancel(&["--force"]).await;
     assert_eq!(fleet.story(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_killed_agent_leaves_no_process() {
+    let (fleet, mut agent) = haunted().await;
+    agent.kill();
+    wait_until(LONG, "all daemons to end", async || {
+        let left = marked(&fleet.mark);
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
 }
