@@ -97,10 +97,10 @@ async fn max_runs_work_at_once_in_the_order_in_which_they_came() {
         agents.push(env.agent(id, &["linux"]).await);
     }
     let mut jobs = Vec::new();
-    for at in 0..2 {
+    for (at, agent) in agents.iter_mut().enumerate().take(2) {
         env.push(&format!("d{at}"), &sha).await;
-        let job = agents[at].take().await;
-        agents[at].start(&job).await;
+        let job = agent.take().await;
+        agent.start(&job).await;
         jobs.push(job);
     }
     for delivery in ["d3", "d4"] {

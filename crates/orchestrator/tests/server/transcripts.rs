@@ -254,12 +254,13 @@ impl<'a> Replay<'a> {
         if message["type"] == "auth.request" && self.scenario.name != "auth-bad-token" {
             message["token"] = json!(self.token);
         }
-        if message["type"] == "job.status" && is_end(&message["state"]) {
-            if let Some(job) = self.jobs.get(message["jobId"].as_str().unwrap()) {
-                let state = message["state"].as_str().unwrap().to_owned();
-                // The first end counts.
-                self.ends.entry(job.job.clone()).or_insert(state);
-            }
+        if message["type"] == "job.status"
+            && is_end(&message["state"])
+            && let Some(job) = self.jobs.get(message["jobId"].as_str().unwrap())
+        {
+            let state = message["state"].as_str().unwrap().to_owned();
+            // The first end counts.
+            self.ends.entry(job.job.clone()).or_insert(state);
         }
         self.rename(&mut message);
         self.on(connection).await.say(message).await;
