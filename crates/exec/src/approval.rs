@@ -40,12 +40,15 @@ pub(crate) async fn ask(
 ) -> Result<(), String> {
     let option = |key: &str| approval.get(key).cloned().unwrap_or(Value::Null);
     let approvers = if approval.is_array() { approval.clone() } else { option("approvers") };
+    let masker = &job.context.masker;
+    // What was found on the host may have secrets in it; those who decide must not see them.
+    let drift = drift.map(|drift| masker.json(drift));
     let params = json!({
         "stepIndex": index,
         "stepName": name,
         "when": if drift.is_some() { "drift" } else { "always" },
         "approvers": approvers,
-        "reason": option("reason"),
+        "reason": masker.json(option("reason")),
         "timeoutSeconds": option("timeout"),
         "drift": drift,
     });

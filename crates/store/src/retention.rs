@@ -71,3 +71,22 @@ pub async fn delivery_delete(
     .map(|done| done.rows_affected())
     .map_err(StoreError::in_call("delivery_delete"))
 }
+
+/// Removes the oldest entries of the access log that were written more than `older_secs` ago. Answers how many are gone.
+pub async fn access_log_delete(
+    conn: &mut PgConnection,
+    older_secs: f64,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    sqlx::query!(
+        "DELETE FROM access_log WHERE id IN (
+             SELECT id FROM access_log WHERE created_at < now() - make_interval(secs => $1)
+              ORDER BY created_at LIMIT $2)",
+        older_secs,
+        limit,
+    )
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+    .map_err(StoreError::in_call("access_log_delete"))
+}

@@ -111,6 +111,8 @@ pub struct RetentionConfig {
     pub runs: Option<Duration>,
     /// `KICI_EVENT_LOG_RETENTION_DAYS`: settled deliveries whose runs are gone; none = for ever.
     pub deliveries: Option<Duration>,
+    /// `KICI_ACCESS_LOG_RETENTION_DAYS`: who did what; none = for ever.
+    pub access_log: Option<Duration>,
 }
 
 impl RetentionConfig {
@@ -122,6 +124,7 @@ impl RetentionConfig {
         RetentionConfig {
             runs: days("KICI_RUN_RETENTION_DAYS"),
             deliveries: days("KICI_EVENT_LOG_RETENTION_DAYS"),
+            access_log: days("KICI_ACCESS_LOG_RETENTION_DAYS"),
         }
     }
 }

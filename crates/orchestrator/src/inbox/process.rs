@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kici_store::delivery::{Claimed, Settled};
-use kici_store::roster::roster_list;
 use tracing::debug;
 
 use super::lock_cache::{CachedLock, CachedWorkflow, LockKey};
@@ -12,9 +11,6 @@ use crate::app::App;
 use crate::forge::{Change, ForgeError, LockFetch};
 use crate::logging::Chain;
 use crate::runs::{Cause, NewRun, Runner, stamp, unresolved};
-
-/// Agents that are looked at for the platform of those that evaluate.
-const ROSTER: i64 = 1000;
 
 /// What came of a delivery.
 pub(super) struct Processed {
@@ -113,19 +109,17 @@ async fn place_evaluations(
     lock: &CachedLock,
     runs: &mut [NewRun],
 ) -> Result<(), Failure> {
-    if !runs.iter().any(NewRun::evaluates) {
-        return Ok(());
-    }
-    let roster = async { roster_list(&mut *app.store.connection().await?, "", ROSTER).await };
-    let roster = roster.await.map_err(|error| Failure {
-        message: format!("could not read the agents: {}", Chain(&error)),
-        retry: true,
-    })?;
     for run in runs.iter_mut().filter(|run| run.evaluates()) {
         let of_run = |workflow: &&CachedWorkflow| workflow.plan.name == run.row.workflow_name;
         let Some(workflow) = lock.workflows.iter().find(of_run) else { continue };
-        let connected = roster.iter().filter(|agent| agent.disconnected_at.is_none());
-        run.evaluate_on(&Runner::of(&workflow.plan.first_labels, connected));
+        let runner = async {
+            let mut conn = app.store.connection().await?;
+            Runner::among(&mut conn, &workflow.plan.first_labels).await
+        };
+        run.evaluate_on(&runner.await.map_err(|error| Failure {
+            message: format!("could not read the agents: {}", Chain(&error)),
+            retry: true,
+        })?);
     }
     Ok(())
 }

@@ -130,7 +130,7 @@ impl Metrics {
         );
         r.register(
             "kici_orch_retention_removed",
-            "Ended runs and settled deliveries that were removed",
+            "Ended runs, settled deliveries and entries of the access log that were removed",
             self.removed.clone(),
         );
         r.register(

@@ -1,4 +1,5 @@
-//! Removes ended runs and settled deliveries after the time that the operator set. For the leader only.
+//! Removes ended runs, settled deliveries and entries of the access log after the time that the operator set. For the
+//! leader only.
 //!
 //! Nothing is removed unless a time is set. Logs go first, then rows: what a crash leaves is found again by its rows. Each
 //! transaction removes a bounded number, so that nobody waits for it.
@@ -6,7 +7,9 @@
 use std::time::{Duration, Instant};
 
 use kici_store::leader::{Leader, leader_confirm};
-use kici_store::retention::{delivery_delete, jobs_of_runs, run_delete, run_expired};
+use kici_store::retention::{
+    access_log_delete, delivery_delete, jobs_of_runs, run_delete, run_expired,
+};
 use kici_store::{Store, StoreError};
 use tracing::{info, warn};
 
@@ -17,6 +20,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Rows of one transaction, and transactions of one pass.
 const ROWS: i64 = 100;
+/// Nothing hangs on an entry of the access log, and there are many.
+const ENTRIES: i64 = 2000;
 const BATCHES: usize = 20;
 
 /// When the last pass was.
@@ -67,6 +72,29 @@ impl Retention {
                 info!(
                     deliveries = removed,
                     "deliveries were removed: they came more than {} days ago",
+                    days(keep)
+                );
+            }
+        }
+        if let Some(keep) = app.config.retention.access_log {
+            let mut removed = 0;
+            for _ in 0..BATCHES {
+                let mut tx = app.store.begin().await?;
+                if !leader_confirm(&mut tx, leader).await? {
+                    return Ok(());
+                }
+                let batch = access_log_delete(&mut tx, keep.as_secs_f64(), ENTRIES).await?;
+                Store::commit(tx).await?;
+                removed += batch;
+                if batch == 0 {
+                    break;
+                }
+            }
+            app.metrics.removed("access_log", removed);
+            if removed > 0 {
+                info!(
+                    entries = removed,
+                    "entries of the access log were removed: they are older than {} days",
                     days(keep)
                 );
             }

@@ -11,6 +11,7 @@ use kici_store::rerun::OriginalJob;
 use uuid::Uuid;
 
 use super::expand::Window;
+use super::fields::InitFields;
 use super::plan::{Given, PlannedJob};
 
 /// Which part of a run is repeated.
@@ -67,6 +68,14 @@ pub(crate) enum CannotRepeat {
         /// The job.
         job: String,
     },
+    /// The name of its concurrency group came with its matrix, and neither is computed again.
+    #[error(
+        "the concurrency group of job '{job}' was computed together with its matrix and is not stored; run the whole run again instead"
+    )]
+    Group {
+        /// The job.
+        job: String,
+    },
     /// A stored value is not of a form that this version writes.
     #[error("job '{job}' cannot be read: {what}")]
     Unreadable {
@@ -77,11 +86,13 @@ pub(crate) enum CannotRepeat {
     },
 }
 
-/// Plans the repetition of a part. `edges` are (job, upstream, good states).
+/// Plans the repetition of a part. `edges` are (job, upstream, good states); `fields` says what an init job computes for
+/// the jobs of a place in the workflow.
 pub(super) fn repeat(
     rows: &[OriginalJob],
     edges: &[(Uuid, Uuid, Vec<String>)],
     scope: &Scope,
+    fields: &HashMap<i32, InitFields>,
 ) -> Result<Vec<PlannedJob>, CannotRepeat> {
     let place: HashMap<Uuid, usize> =
         rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
@@ -102,7 +113,7 @@ pub(super) fn repeat(
             })
         })
         .collect::<Result<Vec<Ran>, CannotRepeat>>()?;
-    let fates = match scope {
+    let mut fates = match scope {
         Scope::All => vec![Fate::Again; rows.len()],
         Scope::Failed => {
             let open = |ran: &Ran| !matches!(ran.state, JobState::Success | JobState::Skipped);
@@ -132,12 +143,42 @@ pub(super) fn repeat(
             }
         }
     }
+    compute_groups(rows, &needs, fields, &mut fates)?;
     rows.iter()
         .zip(needs)
         .zip(&ran)
         .zip(fates)
-        .map(|(((row, needs), ran), fate)| job(row, needs, ran.state, fate))
+        .map(|(((row, needs), ran), fate)| {
+            let fields = row.lock_index.and_then(|index| fields.get(&index)).copied();
+            job(row, needs, ran.state, fate, fields.unwrap_or_default())
+        })
         .collect()
+}
+
+/// Lets init jobs run again where a repeated job needs the name of its concurrency group: that is not stored.
+fn compute_groups(
+    rows: &[OriginalJob],
+    needs: &[Vec<(usize, Vec<String>)>],
+    fields: &HashMap<i32, InitFields>,
+    fates: &mut [Fate],
+) -> Result<(), CannotRepeat> {
+    for (at, row) in rows.iter().enumerate() {
+        let computed = row.lock_index.and_then(|index| fields.get(&index));
+        let is_target = row.kind == JobKind::Job.as_str() && row.body.is_none();
+        if fates[at] != Fate::Again
+            || !is_target
+            || !computed.is_some_and(|fields| fields.concurrency_group)
+        {
+            continue;
+        }
+        let is_init =
+            |(upstream, _): &&(usize, Vec<String>)| rows[*upstream].kind == JobKind::Init.as_str();
+        match needs[at].iter().find(is_init) {
+            Some((init, _)) => fates[*init] = Fate::Again,
+            None => return Err(CannotRepeat::Group { job: row.name.clone() }),
+        }
+    }
+    Ok(())
 }
 
 fn job(
@@ -145,9 +186,12 @@ fn job(
     needs: Vec<(usize, Vec<String>)>,
     ended: JobState,
     fate: Fate,
+    fields: InitFields,
 ) -> Result<PlannedJob, CannotRepeat> {
-    let evaluates = row.kind.parse().is_ok_and(JobKind::evaluates);
-    if evaluates && fate == Fate::Again && ended == JobState::Success {
+    let kind: JobKind = row.kind.parse().unwrap_or_default();
+    // Values of jobs can be computed once more; jobs would be there twice.
+    let adds_jobs = kind == JobKind::Dynamic || (kind == JobKind::Init && fields.matrix);
+    if adds_jobs && fate == Fate::Again && ended == JobState::Success {
         return Err(CannotRepeat::Evaluates { job: row.name.clone() });
     }
     let given = match fate {
@@ -173,7 +217,7 @@ fn job(
     Ok(PlannedJob {
         name: row.name.clone(),
         base_name: row.base_name.clone(),
-        kind: row.kind.parse().unwrap_or_default(),
+        kind,
         lock_index: number(row.lock_index),
         body: row.body.clone(),
         matrix: row.matrix.clone(),
@@ -262,11 +306,14 @@ mod tests {
         let rows = [row("build", S::Success), row("test", S::Failed), row("deploy", S::Skipped)];
         let edges =
             [need(&rows[1], &rows[0], &["success"]), need(&rows[2], &rows[1], &["success"])];
-        let plan = repeat(&rows, &edges, &Scope::Failed).unwrap();
+        let plan = repeat(&rows, &edges, &Scope::Failed, &HashMap::new()).unwrap();
         assert_eq!(shown(&plan), ["build kept success", "test again", "deploy again"]);
         assert_eq!(plan[1].needs, [(0, vec!["success".to_owned()])]);
         let fine = [row("build", S::Success), row("rest", S::Skipped)];
-        assert_eq!(repeat(&fine, &[], &Scope::Failed).unwrap_err(), CannotRepeat::NothingFailed);
+        assert_eq!(
+            repeat(&fine, &[], &Scope::Failed, &HashMap::new()).unwrap_err(),
+            CannotRepeat::NothingFailed
+        );
     }
 
     #[test]
@@ -275,12 +322,13 @@ mod tests {
         let rows = [row("build", S::Failed), row("test", S::Skipped), row("other", S::Failed)];
         let mut edges = vec![need(&rows[1], &rows[0], &["success"])];
         let scope = Scope::Job("test".into());
-        let error = repeat(&rows, &edges, &scope).unwrap_err().to_string();
+        let error = repeat(&rows, &edges, &scope, &HashMap::new()).unwrap_err().to_string();
         assert!(error.starts_with("job 'test' needs 'build', which ended failed"), "{error}");
         edges[0] = need(&rows[1], &rows[0], &["failed"]);
-        let plan = repeat(&rows, &edges, &scope).unwrap();
+        let plan = repeat(&rows, &edges, &scope, &HashMap::new()).unwrap();
         assert_eq!(shown(&plan), ["build kept failed", "test again", "other given skipped"]);
-        let missing = repeat(&rows, &edges, &Scope::Job("deploy".into())).unwrap_err();
+        let missing =
+            repeat(&rows, &edges, &Scope::Job("deploy".into()), &HashMap::new()).unwrap_err();
         assert_eq!(missing.to_string(), "this run has no job 'deploy'");
     }
 
@@ -290,7 +338,7 @@ mod tests {
         bad.attempt = 0;
         let reason = EndReason::Cycle { path: vec!["m".into(), "m".into()] };
         bad.end_reason = Some(serde_json::to_string(&reason).unwrap());
-        let plan = repeat(&[bad], &[], &Scope::Failed).unwrap();
+        let plan = repeat(&[bad], &[], &Scope::Failed, &HashMap::new()).unwrap();
         assert_eq!(plan[0].given.as_ref().unwrap().reason, Some(reason));
     }
 
@@ -301,8 +349,32 @@ mod tests {
         generator.kind = "dynamic".into();
         let rows = [row("scan", S::Failed), generator];
         let edges = [need(&rows[1], &rows[0], &["success", "failed"])];
-        let error = repeat(&rows, &edges, &Scope::Failed).unwrap_err();
+        let error = repeat(&rows, &edges, &Scope::Failed, &HashMap::new()).unwrap_err();
         assert_eq!(error, CannotRepeat::Evaluates { job: "__dynamic__ci__1".into() });
-        assert!(repeat(&rows, &[], &Scope::Failed).is_ok(), "its input stays");
+        assert!(repeat(&rows, &[], &Scope::Failed, &HashMap::new()).is_ok(), "its input stays");
+    }
+
+    #[test]
+    fn a_computed_group_is_computed_again() {
+        use JobState as S;
+        let mut init = row("__init__ci__deploy", S::Success);
+        init.kind = "init".into();
+        let mut deploy = row("deploy", S::Failed);
+        for row in [&mut init, &mut deploy] {
+            row.lock_index = Some(0);
+        }
+        let rows = [init, deploy];
+        let edges = [need(&rows[1], &rows[0], &["success"])];
+        let with = |fields| repeat(&rows, &edges, &Scope::Failed, &HashMap::from([(0, fields)]));
+        let env = InitFields { env: true, ..InitFields::default() };
+        let plan = with(env).unwrap();
+        assert_eq!(shown(&plan), ["__init__ci__deploy kept success", "deploy again"]);
+        let group = InitFields { concurrency_group: true, ..env };
+        let plan = with(group).unwrap();
+        assert_eq!(shown(&plan), ["__init__ci__deploy again", "deploy again"]);
+        // The children of a computed matrix do not wait for the job that computed it.
+        let fields = HashMap::from([(0, InitFields { matrix: true, ..group })]);
+        let error = repeat(&rows, &[], &Scope::Failed, &fields).unwrap_err();
+        assert_eq!(error, CannotRepeat::Group { job: "deploy".into() });
     }
 }

@@ -4,7 +4,7 @@
 //! run (`stamp`, `create`); approvals are asked for again.
 
 use kici_model::event::Event;
-use kici_model::lock::{JobEntry, Workflow};
+use kici_model::lock::{JobEntry, StaticJob, Workflow};
 use kici_model::state::RunState;
 use kici_store::definition::definition_get;
 use kici_store::delivery::delivery_claimed;
@@ -18,8 +18,10 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::create::{NewRun, create};
+use super::fields::InitFields;
 use super::plan::WorkflowPlan;
 use super::repeat::{CannotRepeat, Scope, repeat};
+use super::runner::Runner;
 use super::stamp::{Cause, stamp};
 use crate::app::App;
 
@@ -110,9 +112,13 @@ pub(crate) async fn rerun(
     };
     let root = original.original_run_id.unwrap_or(run);
     let (scope, by) = (wanted.scope.text(), wanted.by.to_owned());
-    let new = stamped(original, plan, event, &scope, by).await?;
+    let first_labels = plan.first_labels.clone();
+    let mut new = stamped(original, plan, event, &scope, by).await?;
     {
         let mut conn = app.store.connection().await?;
+        if new.evaluates() {
+            new.evaluate_on(&Runner::among(&mut conn, &first_labels).await?);
+        }
         app.contents.store(&mut conn, &[&new]).await?;
     }
     let mut tx = app.store.begin().await?;
@@ -177,13 +183,26 @@ async fn plan(
     }
     let rows = rerun_jobs(conn, original.id).await?;
     let edges = rerun_edges(conn, original.id).await?;
-    let mut jobs = repeat(&rows, &edges, scope)?;
-    for job in &mut jobs {
-        let lock = job.lock_index.and_then(|index| workflow.jobs.get(index));
-        let Some(JobEntry::Static(lock)) = lock else { continue };
+    let fields = (0..).zip(&workflow.jobs).filter_map(|(index, entry)| match entry {
+        JobEntry::Static(lock) => Some((index, InitFields::of(lock))),
+        _ => None,
+    });
+    let mut jobs = repeat(&rows, &edges, scope, &fields.collect())?;
+    for job in jobs.iter_mut().filter(|job| !job.kind.evaluates()) {
+        let generated: Option<StaticJob> = match &job.body {
+            Some(body) => Some(serde_json::from_str(body).map_err(|error| {
+                CannotRepeat::Unreadable { job: job.name.clone(), what: error.to_string() }
+            })?),
+            None => None,
+        };
+        let lock = match job.lock_index.and_then(|index| workflow.jobs.get(index)) {
+            Some(JobEntry::Static(lock)) => Some(&**lock),
+            _ => None,
+        };
+        let Some(declared) = generated.as_ref().or(lock) else { continue };
         // Neither is a result: people are asked again, and its group must have room again.
-        job.approval = lock.approval.clone();
-        job.group = lock.concurrency_group.clone();
+        job.approval = declared.approval.clone();
+        job.group = declared.concurrency_group.clone();
     }
     Ok(WorkflowPlan { jobs, selectors: Vec::new(), ..whole })
 }

@@ -3,9 +3,13 @@
 use kici_model::labels::{AgentLabels, Selector};
 use kici_model::lock::{JobEntry, LabelMatcher, Workflow};
 use kici_store::definition::Content;
-use kici_store::roster::RosterRow;
+use kici_store::roster::{RosterRow, roster_list};
+use kici_store::{PgConnection, StoreError};
 
 use super::content::SelectorBody;
+
+/// Agents that are looked at for the platform of those that evaluate.
+const ROSTER: i64 = 1000;
 
 /// Selector of jobs that evaluate.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +33,16 @@ impl Runner {
             runs_on: labels.into_iter().map(LabelMatcher::exact).collect(),
             ..SelectorBody::default()
         })
+    }
+
+    /// The same, with the agents that are connected now.
+    pub(crate) async fn among(
+        conn: &mut PgConnection,
+        first_job: &[LabelMatcher],
+    ) -> Result<Runner, StoreError> {
+        let roster = roster_list(conn, "", ROSTER).await?;
+        let connected = roster.iter().filter(|agent| agent.disconnected_at.is_none());
+        Ok(Runner::of(first_job, connected))
     }
 
     /// Those on the platform of the first connected agent that has the labels of the workflow's first job.

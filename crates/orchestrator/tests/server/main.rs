@@ -4,6 +4,7 @@
 mod acks;
 mod agent;
 mod agents;
+mod approvals;
 mod cluster;
 mod crash;
 mod deliveries;
@@ -21,5 +22,7 @@ mod queue;
 mod real;
 mod reconnect;
 mod rerun;
+mod rerun_made;
+mod retention;
 mod roster;
 mod transcripts;

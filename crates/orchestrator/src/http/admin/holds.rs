@@ -60,19 +60,22 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<HoldList>, ApiError> {
+    let state: Option<HoldState> = match query.status.as_deref() {
+        // Of one run, everything is of interest.
+        None if query.run_id.is_some() => None,
+        None => Some(HoldState::Pending),
+        Some("all") => None,
+        Some(word) => Some(word.parse().map_err(|_| unknown_status(word))?),
+    };
     let mut conn = app.store.connection().await?;
     if let Some(run) = query.run_id {
         own_run(&mut conn, &caller, run.0).await?;
         let mut ids = hold_of_run(&mut conn, run.0, MOST_OF_RUN).await?;
         ids.sort();
-        let held_runs = views(&mut conn, &ids, false).await?;
+        let mut held_runs = views(&mut conn, &ids, false).await?;
+        held_runs.retain(|hold| state.is_none_or(|state| hold.status == state.as_str()));
         return Ok(Json(HoldList { held_runs, next_cursor: None }));
     }
-    let state = match query.status.as_deref() {
-        None => Some(HoldState::Pending),
-        Some("all") => None,
-        Some(word) => Some(word.parse().map_err(|_| unknown_status(word))?),
-    };
     let filter = HoldFilter {
         org_id: query.org_id,
         routing_key: caller.narrow(None)?,
