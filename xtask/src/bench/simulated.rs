@@ -1,6 +1,6 @@
 //! The process of simulated agents, from outside: how far it is, and its end.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, PipeWriter};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub(super) struct Told {
 pub(super) struct Agents {
     companion: Companion,
     told: Arc<Mutex<Told>>,
+    /// The other end of its standard input.
+    _open: PipeWriter,
 }
 
 impl Agents {
@@ -48,7 +50,9 @@ impl Agents {
         command.args(["sim-agents", "--url", &format!("ws://127.0.0.1:{port}/ws")]);
         command.args(["--token", token, "--count", &count.to_string()]);
         command.args(["--job-ms", &length.as_millis().to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A companion's own standard input is closed at once, and the agents end with theirs.
+        let (stdin, open) = std::io::pipe().context("could not make a pipe")?;
+        command.stdin(stdin).stdout(Stdio::piped());
         let mut companion =
             Companion::spawn(command).context("could not start the simulated agents")?;
         let lines = companion.stdout.take().context("its output is piped")?;
@@ -61,7 +65,7 @@ impl Agents {
                 }
             }
         });
-        Ok(Agents { companion, told })
+        Ok(Agents { companion, told, _open: open })
     }
 
     /// What it last said.
