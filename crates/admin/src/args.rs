@@ -1,9 +1,13 @@
 //! What can be asked of `kici-admin`.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::{access_log, agent, db, event_log, org_settings, queue, runs, source, token};
+use crate::{
+    access_log, agent, db, debug_bundle, event_log, org_settings, queue, runs, source, token,
+};
 
 /// Operate a KiCI orchestrator: sources, agents, tokens, runs and the database.
 #[derive(Debug, Parser)]
@@ -84,4 +88,11 @@ pub(crate) enum Command {
     EventLog(event_log::Command),
     /// Look whether the orchestrator is well. Exit code: 0 healthy, 1 degraded, 2 unhealthy or out of reach.
     Diagnose,
+    /// Get the logs, redacted configuration and state of agents as one ZIP.
+    DebugBundle(debug_bundle::DebugBundle),
+    /// Show what a bundle has in it.
+    InspectBundle {
+        /// The ZIP.
+        path: PathBuf,
+    },
 }

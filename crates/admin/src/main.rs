@@ -9,6 +9,7 @@ mod agent;
 mod args;
 mod context;
 mod db;
+mod debug_bundle;
 mod diagnose;
 mod event_log;
 mod failure;
@@ -58,6 +59,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::AccessLog(command) => access_log::run(&mut context, command).await,
         Command::Db(command) => db::run(&mut context, command).await,
         Command::EventLog(command) => event_log::run(&mut context, command).await,
+        Command::DebugBundle(wanted) => debug_bundle::run(&mut context, wanted).await,
+        Command::InspectBundle { path } => debug_bundle::inspect(&mut context, &path),
         Command::Diagnose => diagnose::run(&mut context).await,
     }
 }

@@ -8,6 +8,7 @@ mod agents;
 mod db;
 mod deliveries;
 mod error;
+mod fleet;
 mod follow;
 mod holds;
 pub mod live;

@@ -14,6 +14,7 @@ use crate::agents::{Agents, Roster};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
+use crate::fleet::Fleet;
 use crate::forge::Forge;
 use crate::inbox::Inbox;
 use crate::jobs::Facts;
@@ -51,6 +52,7 @@ pub struct Parts {
     pub(crate) webhooks: Webhooks,
     pub(crate) agents: Agents,
     pub(crate) roster: Roster,
+    pub(crate) fleet: Fleet,
     pub(crate) dispatch: Dispatch,
     pub(crate) facts: Facts,
     pub(crate) slots: Slots,
@@ -93,6 +95,7 @@ impl App {
             webhooks: Webhooks::new(&config),
             agents: Agents::new(),
             roster: Roster::new(),
+            fleet: Fleet::new(),
             dispatch,
             facts,
             slots,

@@ -3,7 +3,8 @@
 //! One delivery's way: `webhooks` verifies it and hands it to `inbox`, which answers after its commit. From the
 //! table, `inbox` asks `forge` what happened and for the lock file, matches triggers and makes runs (`runs`).
 //! Jobs whose needs are met are given to agents (`dispatch`) over their sockets (`agents`); what agents report
-//! is settled by `jobs` and `logs`. What waits for people is in `holds`, who did what in `audit`. `reconcile` repairs whatever was left half done.
+//! is settled by `jobs` and `logs`. What waits for people is in `holds`, who did what in `audit`,
+//! log bundles of all agents in `fleet`. `reconcile` repairs whatever was left half done.
 
 pub mod app;
 pub mod config;
@@ -13,6 +14,7 @@ pub(crate) mod access;
 pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod dispatch;
+pub(crate) mod fleet;
 pub(crate) mod forge;
 pub(crate) mod holds;
 pub(crate) mod inbox;

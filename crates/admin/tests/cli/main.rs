@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests themselves")]
 
 mod agents_and_tokens;
+mod bundles;
 mod hooks;
 mod runs;
 mod setup;

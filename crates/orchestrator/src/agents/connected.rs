@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::bundles::Bundles;
 use super::life::Life;
 use super::link::Link;
 use crate::metrics::accept;
@@ -41,6 +42,7 @@ pub(crate) struct Connected {
     pub(super) life: Life,
     /// What it measured last.
     pub(super) metrics: Mutex<Vec<Metric>>,
+    pub(super) bundles: Bundles,
     pub(super) link: Arc<Mutex<Link>>,
     pub(super) orders: mpsc::Sender<Order>,
     /// Compared with the table; offers may be made.

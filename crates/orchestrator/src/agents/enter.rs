@@ -10,6 +10,7 @@ use kici_store::agent::{Registered, agent_connection, agent_register};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
+use super::bundles::Bundles;
 use super::connected::Connected;
 use super::life::Life;
 use super::reader::{CLOSE_WITHIN, Reader};
@@ -117,6 +118,7 @@ impl Reader {
             connection,
             life: Life::new(clock_skew(register)),
             metrics: Mutex::default(),
+            bundles: Bundles::default(),
             link: Arc::clone(&self.link),
             orders: self.orders.clone(),
             ready: false.into(),

@@ -15,6 +15,7 @@ use kici_protocol::agent::{
 };
 use uuid::Uuid;
 
+use super::bundles::Part;
 use super::gates;
 use crate::access::AgentIdentity;
 use crate::config::AgentAuth;
@@ -121,6 +122,8 @@ pub(super) enum Effect {
     Metrics(Vec<Metric>),
     /// A job asks about agents and hosts.
     Api(AgentApiRequest),
+    /// A piece of the agent's log bundle.
+    Bundle(Part),
     /// Something for a log of details.
     Note(String),
 }

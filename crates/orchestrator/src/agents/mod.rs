@@ -3,14 +3,15 @@
 //! `socket` and `reader` are the edge (one task writes, one reads), `link` decides what a message means and owns no socket,
 //! `gates` says who may register, `enter` lets it in, `register` compares what it holds with the table, `outcome` turns
 //! reports into facts and `acks` tells the agent what is durable. `approvals` takes the questions of steps that wait for
-//! people, `groups` those of jobs that wait for a concurrency group. `registry` knows the agents that are `connected`
-//! here, `roster` keeps the table of all of them.
+//! people, `groups` those of jobs that wait for a concurrency group, `bundles` the log bundles that operators ask for.
+//! `registry` knows the agents that are `connected` here, `roster` keeps the table of all of them.
 
 mod acks;
 mod agent_log;
 mod answers;
 mod api;
 mod approvals;
+mod bundles;
 mod connected;
 mod enter;
 mod gates;
@@ -27,6 +28,7 @@ mod simulation;
 mod socket;
 
 pub(crate) use acks::{Acks, Receipt};
+pub(crate) use bundles::{BundleError, fetch as fetch_bundle};
 pub(crate) use registry::{Agents, Offer};
 pub(crate) use roster::Roster;
 

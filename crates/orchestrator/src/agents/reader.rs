@@ -209,6 +209,13 @@ impl Reader {
                 let response = api::answer(&self.app, request).await;
                 self.send(ToAgent::ApiResponse(response)).await;
             }
+            Effect::Bundle(part) => {
+                if let Some(agent) = &self.agent
+                    && !agent.bundles.take(part).await
+                {
+                    debug!(agent.id = %agent.id, "part of a log bundle ignored that nobody waits for");
+                }
+            }
             Effect::Note(text) => debug!(agent.id = %self.agent_id(), "{text}"),
         }
         Ok(None)

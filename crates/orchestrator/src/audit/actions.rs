@@ -11,8 +11,8 @@ pub(super) struct Action {
     pub(super) rate: f64,
 }
 
-/// Method, path below `/api/v1/` with `{}` for parameters, name, kind of target, rate.
-const NAMED: [(&str, &str, &str, &str, f64); 16] = [
+/// Method, path below `/api/v1/` (of the fleet: below `/`) with `{}` for parameters, name, kind of target, rate.
+const NAMED: [(&str, &str, &str, &str, f64); 18] = [
     ("GET", "admin/runs", "runs.list.read", "run", 0.05),
     ("GET", "admin/runs/{}", "run.detail.read", "run", 0.05),
     ("GET", "admin/runs/{}/jobs", "run.detail.read", "run", 0.05),
@@ -27,6 +27,8 @@ const NAMED: [(&str, &str, &str, &str, f64); 16] = [
     ("POST", "admin/held-runs/{}/reject", "held_run.reject", "held_run", 1.0),
     ("GET", "admin/event-log", "event_log.list.read", "event_log", 0.05),
     ("GET", "admin/event-log/{}", "event_log.detail.read", "event_log", 1.0),
+    ("GET", "admin/fleet-topology", "fleet.read", "fleet", 0.1),
+    ("POST", "admin/fleet-bundle", "fleet.bundle.read", "fleet", 1.0),
     ("GET", "admin/access-log", "access_log.list.read", "access_log", 1.0),
     ("GET", "admin/access-log/{}", "access_log.list.read", "access_log", 1.0),
 ];
@@ -38,7 +40,8 @@ const OTHER_READS: f64 = 0.1;
 pub(super) fn action(method: &Method, path: &str) -> Option<Action> {
     let path = path
         .strip_prefix("/api/v1/")
-        .filter(|path| path.starts_with("admin/") || path.starts_with("agent-tokens"))?;
+        .filter(|path| path.starts_with("admin/") || path.starts_with("agent-tokens"))
+        .or_else(|| path.strip_prefix('/').filter(|path| path.starts_with("admin/fleet-")))?;
     let shape: Vec<&str> =
         path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect();
     let shape = shape.join("/");

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use kici_testkit::wait_until;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::agent::FakeAgent;
-use crate::env::{Env, job};
+use crate::env::{Env, LIMIT, job};
 
 #[tokio::test]
 async fn a_bad_token_is_refused_for_good() {
@@ -80,6 +81,68 @@ async fn odd_frames_end_one_connection_and_no_other() {
     env.push("d1", &sha).await;
     good.run("a", "success", json!({})).await;
     env.run_is("success").await;
+}
+
+#[tokio::test]
+async fn a_frame_above_4_mib_ends_the_connection_with_the_reason() {
+    let env = Env::start().await;
+    let padded = |bytes: usize| {
+        let empty = r#"{"type":"heartbeat","timestamp":1,"pad":""}"#;
+        empty.replace(r#""""#, &format!("\"{}\"", "x".repeat(bytes - empty.len())))
+    };
+    let limit = 4 * 1024 * 1024;
+    assert_eq!(padded(limit).len(), limit);
+    let mut agent = env.agent("a", &[]).await;
+    agent.socket.send_text(&padded(limit)).await;
+    agent.socket.send_text(r#"{"type":"from.the.future"}"#).await;
+    assert_eq!(agent.next().await["type"], "error", "at the limit it goes on");
+    agent.socket.send_text(&padded(limit + 1)).await;
+    assert_eq!(agent.closed().await, (4003, "Message too large".into()));
+    // Far above, the socket itself ends it. It may do so while it is still written to.
+    let mut agent = env.agent("a", &[]).await;
+    let text = Message::text(padded(2 * limit + 1));
+    let _ = futures_util::SinkExt::send(&mut agent.socket, text).await;
+    let (code, _) = agent.closed().await;
+    assert!(code == 1009 || code == 1006, "{code}");
+    env.agent("b", &[]).await;
+}
+
+#[tokio::test]
+async fn the_list_shows_what_a_connected_agent_is_and_does() {
+    let env = Env::start().await;
+    let list = async || env.admin_get("/api/v1/admin/agents").await;
+    assert_eq!(list().await, json!({"agents": [], "nextCursor": null}));
+    let mut agent = env.agent("a", &["linux", "gpu"]).await;
+    let shown = list().await["agents"][0].clone();
+    assert_eq!((&shown["agentId"], &shown["state"]), (&json!("a"), &json!("idle")));
+    assert_eq!((&shown["labels"], &shown["version"]), (&json!(["linux", "gpu"]), &json!("test")));
+    assert_eq!((&shown["jobs"], &shown["disconnectedAt"]), (&json!([]), &Value::Null));
+    let sha = env.commit_jobs(json!([job("build", json!({}))]));
+    env.push("d1", &sha).await;
+    let taken = agent.take().await;
+    agent.start(&taken).await;
+    env.jobs_are(&["build running"]).await;
+    let shown = list().await["agents"][0].clone();
+    assert_eq!(shown["state"], "busy");
+    assert_eq!(
+        (&shown["jobs"][0]["jobName"], &shown["jobs"][0]["jobId"]),
+        (&json!("build"), &json!(taken.job))
+    );
+    agent.vanish();
+    wait_until(LIMIT, "the agent to be lost with its job", async || {
+        let shown = list().await["agents"][0].clone();
+        let reason = &shown["disconnectReason"];
+        if shown["state"] == "lost" && reason == "connection lost" { Ok(()) } else { Err(shown) }
+    })
+    .await;
+    // Page by page, by id.
+    let _b = env.agent("b", &[]).await;
+    let first = env.admin_get("/api/v1/admin/agents?limit=1").await;
+    assert_eq!((&first["agents"][0]["agentId"], &first["nextCursor"]), (&json!("a"), &json!("a")));
+    let second = env.admin_get("/api/v1/admin/agents?limit=1&cursor=a").await;
+    assert_eq!(second["agents"][0]["agentId"], "b");
+    let strange = env.client.get(env.url("/api/v1/admin/agents")).send().await.unwrap();
+    assert_eq!(strange.status(), 401);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod deliveries;
 mod dynamic;
 mod env;
 mod fanout;
+mod fleet;
 mod groups;
 mod holds;
 mod http;

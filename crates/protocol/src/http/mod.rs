@@ -10,6 +10,7 @@ pub mod agents;
 pub mod db;
 pub mod deliveries;
 pub mod error;
+pub mod fleet;
 pub mod follow;
 pub mod holds;
 pub mod org_settings;

@@ -7,6 +7,7 @@ use kici_protocol::agent::{
 use uuid::Uuid;
 
 use super::{Effect, Held, Link};
+use crate::agents::bundles::Part;
 use crate::agents::{answers, groups, outcome};
 use crate::jobs::Fact;
 use crate::logs::Place;
@@ -91,9 +92,8 @@ impl Link {
             | FromAgent::ProvenanceUploadComplete(_) => {
                 vec![Effect::Note("an upload was reported that nobody had asked for".into())]
             }
-            FromAgent::FleetBundleChunk(_) | FromAgent::FleetBundleError(_) => {
-                vec![Effect::Note("a part of a log bundle came that nobody had asked for".into())]
-            }
+            FromAgent::FleetBundleChunk(chunk) => vec![Effect::Bundle(Part::Chunk(chunk))],
+            FromAgent::FleetBundleError(error) => vec![Effect::Bundle(Part::Error(error))],
             // The environment of a job is of use only to a platform, and may hold secrets of an old agent.
             FromAgent::JobContext(_) | FromAgent::ConfigAck(_) => Vec::new(),
             // Answered above or by the caller.

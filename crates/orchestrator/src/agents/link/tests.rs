@@ -28,6 +28,7 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Metrics(metrics) => format!("metrics {}", metrics.len()),
         Effect::Api(request) => format!("api {}", request.method),
         Effect::Note(_) => "note".into(),
+        Effect::Bundle(_) => "bundle".into(),
     };
     effects.iter().map(shown).collect()
 }

@@ -106,6 +106,7 @@ impl Process {
                 | Effect::Group { .. }
                 | Effect::AgentLog(_)
                 | Effect::Metrics(_)
+                | Effect::Bundle(_)
                 | Effect::Api(_) => {}
             }
         }

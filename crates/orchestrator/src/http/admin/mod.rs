@@ -9,6 +9,7 @@ mod agents;
 mod db;
 mod deliveries;
 mod error;
+mod fleet;
 mod follow;
 mod holds;
 mod input;
@@ -37,6 +38,7 @@ pub(crate) fn routes() -> Routes {
         .merge(tokens::routes())
         .merge(agent_tokens::routes())
         .merge(agents::routes())
+        .merge(fleet::routes())
         .merge(sources::routes())
         .merge(runs::routes())
         .merge(holds::routes())

@@ -41,16 +41,24 @@ async fn diagnose(
     State(app): State<App>,
     caller: Option<Caller>,
 ) -> Result<Json<Diagnosis>, ApiError> {
-    let (database, disk) = tokio::join!(database(&app), disk(&app));
-    let checks = vec![database, agents(&app), disk];
+    let mut diagnosis = diagnosis(&app).await;
+    if caller.is_none() {
+        diagnosis.checks = None;
+    }
+    Ok(Json(diagnosis))
+}
+
+/// With all checks.
+pub(super) async fn diagnosis(app: &App) -> Diagnosis {
+    let (database, disk) = tokio::join!(database(app), disk(app));
+    let checks = vec![database, agents(app), disk];
     let worst = |status: CheckStatus| checks.iter().any(|check| check.status == status);
     let status = match (worst(CheckStatus::Fail), worst(CheckStatus::Warn)) {
         (true, _) => Overall::Unhealthy,
         (false, true) => Overall::Degraded,
         (false, false) => Overall::Healthy,
     };
-    let checks = caller.is_some().then_some(checks);
-    Ok(Json(Diagnosis { status, checks, timestamp: Timestamp::now() }))
+    Diagnosis { status, checks: Some(checks), timestamp: Timestamp::now() }
 }
 
 async fn database(app: &App) -> Check {
