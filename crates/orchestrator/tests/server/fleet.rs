@@ -14,6 +14,9 @@ use crate::env::{Env, LIMIT};
 
 type Zip = ZipArchive<Cursor<Vec<u8>>>;
 
+/// Number, whether it is the last, base64.
+type Frame = (u64, bool, &'static str);
+
 /// The base64 of an empty ZIP.
 const EMPTY: &str = "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==";
 
@@ -102,7 +105,7 @@ async fn every_agent_that_gives_no_bundle_is_named_with_the_reason() {
     let env = Env::start().await;
     let other = env.second().await;
     let _elsewhere = FakeAgent::ready(other.port(), "elsewhere", &["linux"]).await;
-    let answers: [(&str, &[(u64, bool, &str)], &str, &str); 6] = [
+    let answers: [(&str, &[Frame], &str, &str); 6] = [
         ("good", &[(0, false, EMPTY), (1, true, "")], "ok", ""),
         (
             "again",
