@@ -22,6 +22,7 @@ const MARKS: &[&str] = &[
     "log lines may be missing here",
     "dropped due to backpressure",
     "[TRUNCATED",
+    "log messages are missing here",
     "lines are missing",
     "lines were lost",
 ];
