@@ -28,7 +28,8 @@ use crate::logging::Chain;
 /// What the messages of a batch are made of.
 struct Parts {
     jobs: HashMap<Uuid, ToSend>,
-    upstreams: Vec<Upstream>,
+    /// By the job that needs them.
+    upstreams: HashMap<Uuid, Vec<Upstream>>,
     /// Of generated jobs.
     generations: HashMap<Uuid, Generation>,
     workflows: HashMap<Uuid, Arc<Workflow>>,
@@ -90,9 +91,8 @@ async fn send_one(
         Some(Err(ForgeError::Retry(text))) => return Err(Failure::Later(text.clone())),
         None => return Err(Failure::AgentGone),
     };
-    let upstreams_of = |job: Uuid| -> Vec<&Upstream> {
-        parts.upstreams.iter().filter(|upstream| upstream.job_id == job).collect()
-    };
+    let upstreams_of =
+        |job: Uuid| -> Vec<&Upstream> { parts.upstreams.get(&job).into_iter().flatten().collect() };
     let generation = parts
         .generations
         .get(&job.id)
@@ -121,7 +121,10 @@ async fn read(app: &App, claimed: &[Claimed]) -> Result<Parts, StoreError> {
         wanted.extend(known.iter().map(|one| one.generator).collect::<BTreeSet<_>>());
         generations = known.into_iter().map(|one| (one.job_id, one)).collect();
     }
-    let upstreams = job_upstreams(&mut conn, &wanted).await?;
+    let mut upstreams: HashMap<Uuid, Vec<Upstream>> = HashMap::new();
+    for upstream in job_upstreams(&mut conn, &wanted).await? {
+        upstreams.entry(upstream.job_id).or_default().push(upstream);
+    }
     let mut workflows = HashMap::new();
     let mut payloads = HashMap::new();
     for job in jobs.values() {

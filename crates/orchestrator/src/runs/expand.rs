@@ -46,6 +46,16 @@ pub(crate) fn expand(
     lock_index: Option<usize>,
     values: Option<&MatrixValues>,
 ) -> Result<Expanded, EndReason> {
+    // Without its hosts it would run once, wherever there is room.
+    if job.runs_on_all.is_some() {
+        return Err(EndReason::Init {
+            category: InitCategory::NoAgent,
+            message: format!(
+                "job '{}' runs on all matching hosts (runsOnAll): this is not supported yet",
+                job.name
+            ),
+        });
+    }
     let body = SelectorBody::of(job);
     body.compile().map_err(|error| EndReason::Init {
         category: InitCategory::NoAgent,

@@ -181,10 +181,6 @@ fn refused(workflow: &Workflow) -> Option<(InitCategory, String)> {
     None
 }
 
-fn init(category: InitCategory, message: impl Into<String>) -> EndReason {
-    EndReason::Init { category, message: message.into() }
-}
-
 /// Gathers jobs and connects them. [`super::join`] begins one with the jobs of a run that exists.
 #[derive(Default)]
 pub(super) struct Planner {
@@ -230,7 +226,6 @@ impl Planner {
     }
 
     fn expand(&mut self, index: usize, job: &StaticJob) -> Result<(), EndReason> {
-        unsupported(job)?;
         let expanded = expand(job, Some(index), None)?;
         for selector in expanded.selectors {
             self.selector(selector);
@@ -387,16 +382,4 @@ impl Planner {
             }
         }
     }
-}
-
-/// What a job asks for that this version cannot do. It fails with the reason instead of running without it.
-fn unsupported(job: &StaticJob) -> Result<(), EndReason> {
-    if job.runs_on_all.is_some() {
-        let message = format!(
-            "job '{}' runs on all matching hosts (runsOnAll): this is not supported yet",
-            job.name
-        );
-        return Err(init(InitCategory::NoAgent, message));
-    }
-    Ok(())
 }

@@ -141,3 +141,14 @@ fn a_value_that_was_not_evaluated_is_refused() {
     let error = generated(&graph, &graph.jobs[0], &[job]).unwrap_err();
     assert_eq!(error, "generated job 'a' has a value that was not evaluated");
 }
+
+#[test]
+fn a_generated_job_for_all_hosts_fails_like_one_of_the_lock_file() {
+    let graph = graph(&[]);
+    let mut job = static_job("everywhere", &[], 0);
+    job.runs_on_all = Some(serde_json::from_value(json!({"include": [], "exclude": []})).unwrap());
+    let growth = generated(&graph, &graph.jobs[0], &[job]).unwrap();
+    let [row] = growth.jobs.as_slice() else { panic!("{:?}", growth.jobs) };
+    assert_eq!(row.state, "failed");
+    assert!(row.error_message.as_deref().unwrap().contains("runsOnAll"), "{row:?}");
+}
