@@ -98,6 +98,21 @@ pub async fn roster_get(
     .map_err(StoreError::in_call("roster_get"))
 }
 
+/// Which of these are ids of agents, connected or remembered: id and name of the host.
+pub async fn roster_known(
+    conn: &mut PgConnection,
+    ids: &[&str],
+) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT agent_id, coalesce(hostname, agent_id) AS "host!" FROM agent WHERE agent_id = ANY($1)"#,
+        ids as _,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("roster_known"))?;
+    Ok(rows.into_iter().map(|row| (row.agent_id, row.host)).collect())
+}
+
 /// A job that an agent holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentJob {

@@ -229,6 +229,9 @@ pub enum WaitReason {
     PinnedAgentAway {
         /// The agent.
         agent: String,
+        /// The name of its host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
     },
     /// Its concurrency group is full.
     ConcurrencyLimit {
@@ -293,7 +296,10 @@ impl fmt::Display for WaitReason {
             }
             Self::AgentsBusy { matching: 1 } => f.write_str("the matching agent is busy"),
             Self::AgentsBusy { matching } => write!(f, "all {matching} matching agents are busy"),
-            Self::PinnedAgentAway { agent } => write!(f, "agent {agent} is not connected"),
+            Self::PinnedAgentAway { agent, host: Some(host) } if host != agent => {
+                write!(f, "waiting for host {host} (agent {agent}), which is not connected")
+            }
+            Self::PinnedAgentAway { agent, .. } => write!(f, "agent {agent} is not connected"),
             Self::ConcurrencyLimit { group, behind, .. } => {
                 write!(f, "Queued in concurrency group '{group}'")?;
                 behind.iter().try_for_each(|run| write!(f, " behind run {run}"))

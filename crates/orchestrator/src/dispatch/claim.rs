@@ -76,6 +76,7 @@ pub(super) async fn pass(
     if explain {
         selectors.explain(&mut tx, &waiting, &offers).await?;
     }
+    selectors.pin(&waiting, &offers);
     let mut fitting = Fitting::new(selectors, &waiting, &offers);
     let places: HashMap<Uuid, usize> = waiting
         .iter()
@@ -90,7 +91,8 @@ pub(super) async fn pass(
     let candidates =
         if limits.is_empty() { Vec::new() } else { job_candidates(&mut tx, &limits).await? };
     let short = candidates.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
-    let chosen = choose(&mut fitting, &standings, candidates);
+    let is_pinned = |id| selectors.get(id).is_some_and(|known| known.pin().is_some());
+    let chosen = choose(&mut fitting, &standings, candidates, is_pinned);
     let claims: Vec<Claim> = chosen
         .iter()
         .map(|(job, at)| Claim { job: job.id, agent: offers[*at].agent.id().to_owned() })
@@ -150,20 +152,35 @@ fn limits(
 }
 
 /// Repositories by turns, each one's jobs in their order; a job takes the agent that its selector picks among those
-/// with a place left.
+/// with a place left. Jobs that only one agent may take go first: the others may find a place elsewhere.
 fn choose(
     fitting: &mut Fitting<'_>,
     standings: &BTreeMap<i64, Standing>,
     mut candidates: Vec<Waiting>,
+    is_pinned: impl Fn(Uuid) -> bool,
 ) -> Vec<(Waiting, usize)> {
     candidates.sort_by_key(|job| (job.place, job.id));
+    let (pinned, others): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|job| is_pinned(job.selector));
+    let mut standings = standings.clone();
+    let mut chosen = Vec::new();
+    by_turns(fitting, &mut standings, pinned, &mut chosen);
+    by_turns(fitting, &mut standings, others, &mut chosen);
+    chosen
+}
+
+fn by_turns(
+    fitting: &mut Fitting<'_>,
+    standings: &mut BTreeMap<i64, Standing>,
+    candidates: Vec<Waiting>,
+    chosen: &mut Vec<(Waiting, usize)>,
+) {
     let mut of_share: BTreeMap<i64, VecDeque<Waiting>> = BTreeMap::new();
     for job in candidates {
         of_share.entry(job.share).or_default().push_back(job);
     }
     let mut turns = Turns::new(of_share.keys().filter_map(|share| standings.get(share).copied()));
     let mut full: HashSet<Uuid> = HashSet::new();
-    let mut chosen = Vec::new();
     while chosen.len() < BATCH
         && let Some(next) = turns.next()
     {
@@ -176,12 +193,14 @@ fn choose(
                 full.insert(job.selector);
                 continue;
             };
+            if let Some(standing) = standings.get_mut(&job.share) {
+                standing.held = standing.held.saturating_add(1);
+            }
             chosen.push((job, at));
             turns.served(next);
             break;
         }
     }
-    chosen
 }
 
 impl Shares {

@@ -30,9 +30,19 @@ impl<'a> Fitting<'a> {
         let free: Vec<usize> = offers.iter().map(|offer| offer.free).collect();
         let fitting = |id: &Uuid| {
             let known = selectors.get(*id)?;
-            let fits =
-                |at: &usize| free[*at] > 0 && known.selector.matches(offers[*at].agent.labels());
-            let at: VecDeque<usize> = (0..offers.len()).filter(fits).collect();
+            // Of a thousand hosts each with its own jobs, nobody looks at the others.
+            let looked_at = match known.pin() {
+                None => 0..offers.len(),
+                Some(pin) => {
+                    let place = offers.binary_search_by(|offer| offer.agent.id().cmp(&pin.agent));
+                    place.map_or(0..0, |at| at..at + 1)
+                }
+            };
+            let fits = |at: &usize| {
+                let agent = &offers[*at].agent;
+                free[*at] > 0 && known.fits(agent.id(), agent.labels())
+            };
+            let at: VecDeque<usize> = looked_at.filter(fits).collect();
             (!at.is_empty()).then_some((*id, Agents { pick: known.pick, at, turn: 0 }))
         };
         let of = waiting.iter().filter_map(fitting).collect();

@@ -1,12 +1,12 @@
 //! Gives waiting jobs to connected agents.
 //!
 //! One task: `claim` takes a batch of waiting jobs for what the agents can take and commits, then `send` builds the
-//! messages and hands them to the sockets. `selectors` knows which agents a job wants and why others wait, `fitting` which of
-//! them have a place, `shares`
-//! whose turn it is. Woken by whatever frees an agent or readies a job, and every second in any case.
+//! messages and hands them to the sockets. `selectors` knows the selectors of waiting jobs and why others wait, `fit` which agents one
+//! means, `fitting` which of them have a place, `shares` whose turn it is. Woken by whatever frees an agent or readies a job, and every second in any case.
 
 mod claim;
 mod evaluation;
+mod fit;
 mod fitting;
 mod message;
 mod selectors;

@@ -19,6 +19,12 @@ pub(crate) struct SelectorBody {
     /// Which of several.
     #[serde(default)]
     pub(crate) pick: RunsOnPick,
+    /// The only agent that may take the job, whatever its labels: a child of a host fan-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<String>,
+    /// The name of that agent's host, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
 }
 
 impl SelectorBody {
@@ -28,6 +34,17 @@ impl SelectorBody {
             runs_on: job.runs_on.clone().unwrap_or_default(),
             exclude: job.exclude_labels.clone().unwrap_or_default(),
             pick: job.runs_on_pick.unwrap_or_default(),
+            ..SelectorBody::default()
+        }
+    }
+
+    /// The selector of a job that one agent has to run.
+    #[cfg_attr(not(test), expect(dead_code, reason = "host fan-outs make them"))]
+    pub(crate) fn pinned(agent: &str, host: &str) -> SelectorBody {
+        SelectorBody {
+            agent: Some(agent.to_owned()),
+            host: Some(host.to_owned()),
+            ..SelectorBody::default()
         }
     }
 

@@ -14,6 +14,7 @@ mod fanout;
 mod fleet;
 mod groups;
 mod holds;
+mod hosts;
 mod http;
 mod logs;
 mod lost;
