@@ -62,7 +62,7 @@ pub(crate) enum Command {
     /// Where deliveries may come from.
     #[command(subcommand)]
     Source(source::Command),
-    /// The tokens that let agents in.
+    /// Agents, and the tokens that let them in.
     #[command(subcommand)]
     Agent(agent::Command),
     /// Runs of workflows, their jobs and logs.

@@ -34,7 +34,9 @@ impl Rerun {
         let made = context.client()?.run_rerun(self.run, &body).await?;
         if !context.out.json(&made)? {
             context.out.line(&format!("Run {} repeats {}.", made.run_id, self.run))?;
-            context.out.line(&format!("Follow it with: kici-admin runs show {}", made.run_id))?;
+            context
+                .out
+                .line(&format!("Follow it with: kici-admin runs logs --follow {}", made.run_id))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -119,7 +119,7 @@ fn head(context: &mut Context, detail: &RunDetail) -> Result<()> {
         ("Repository", run.repo_identifier.clone()),
         ("Ref", run.git_ref.clone()),
         ("Commit", run.sha.as_deref().map(short).map(str::to_owned)),
-        ("Event", run.triggered_by.clone()),
+        ("Triggered by", run.triggered_by.clone()),
         ("By", detail.contributor_username.clone()),
         ("Delivery", detail.delivery_id.clone()),
         ("Created", Some(moment(run.created_at))),
