@@ -33,16 +33,18 @@ pub async fn job_acked(
     Ok(())
 }
 
-/// Records that jobs run. Answers the runs that they belong to.
+/// Records that jobs run. One with a limit of its own has until `grace` after it; the time that it was away counts.
+/// Answers the runs that they belong to.
 pub async fn job_started(
     conn: &mut PgConnection,
     jobs: &[(Uuid, i32)],
+    grace: Duration,
 ) -> Result<Vec<Uuid>, StoreError> {
     let (id, attempt) = columns(jobs);
     sqlx::query_scalar!(
         "UPDATE job j
-            SET state = 'running', acked = true, deadline = NULL, started_at = coalesce(j.started_at, now()),
-                heartbeat_at = now(),
+            SET state = 'running', acked = true, started_at = coalesce(j.started_at, now()), heartbeat_at = now(),
+                deadline = job_time_up(coalesce(j.started_at, now()), j.timeout_ms, $3),
                 wait_reason = CASE WHEN j.state = 'recovering' THEN NULL ELSE j.wait_reason END
            FROM unnest($1::uuid[], $2::int4[]) AS t (id, attempt)
           WHERE j.id = t.id AND j.attempt = t.attempt AND j.agent_id IS NOT NULL
@@ -50,6 +52,7 @@ pub async fn job_started(
       RETURNING j.run_id",
         &id,
         &attempt,
+        grace.as_secs_f64(),
     )
     .fetch_all(conn)
     .await
@@ -208,6 +211,7 @@ pub type Held = (String, Uuid, i32);
 pub async fn job_reclaim(
     conn: &mut PgConnection,
     owner: i32,
+    grace: Duration,
     held: &[Held],
 ) -> Result<Vec<Uuid>, StoreError> {
     let agent: Vec<&str> = held.iter().map(|(agent, ..)| agent.as_str()).collect();
@@ -216,8 +220,9 @@ pub async fn job_reclaim(
     sqlx::query_scalar!(
         "UPDATE job j
             SET owner = $1, state = CASE WHEN j.state = 'recovering' THEN 'running' ELSE j.state END,
-                deadline = CASE WHEN j.state = 'recovering' THEN NULL ELSE j.deadline END, wait_reason = NULL,
-                heartbeat_at = now()
+                deadline = CASE WHEN j.state = 'recovering' THEN job_time_up(j.started_at, j.timeout_ms, $5)
+                                ELSE j.deadline END,
+                wait_reason = NULL, heartbeat_at = now()
            FROM unnest($2::text[], $3::uuid[], $4::int4[]) AS t (agent, job, attempt)
            JOIN agent a ON a.agent_id = t.agent AND a.owner = $1 AND a.disconnected_at IS NULL
           WHERE j.id = t.job AND j.attempt = t.attempt AND j.agent_id = t.agent AND j.owner <> $1
@@ -227,6 +232,7 @@ pub async fn job_reclaim(
         &agent as _,
         &job,
         &attempt,
+        grace.as_secs_f64(),
     )
     .fetch_all(conn)
     .await
@@ -247,29 +253,37 @@ pub async fn job_of_agent(conn: &mut PgConnection, agent: &str) -> Result<Vec<Jo
 }
 
 /// Gives a job to the agent that says it is running it: its own, or one that waits in the queue. Answers the
-/// new attempt; `None` when it went to another or has ended.
+/// new attempt; `None` when it went to another or has ended. One that has not started has to within `start_within`.
 pub async fn job_adopt(
     conn: &mut PgConnection,
     job: Uuid,
     agent: &str,
     owner: i32,
+    start_within: Duration,
+    grace: Duration,
 ) -> Result<Option<i32>, StoreError> {
     sqlx::query_scalar!(
         "UPDATE job SET agent_id = $2, owner = $3, attempt = attempt + CASE WHEN agent_id IS NULL THEN 1 ELSE 0 END,
-                acked = true, deadline = CASE WHEN state = 'cancelling' THEN deadline END, wait_reason = NULL,
+                acked = true, wait_reason = NULL,
+                deadline = CASE state WHEN 'cancelling' THEN deadline
+                                      WHEN 'queued' THEN now() + make_interval(secs => $4)
+                                      ELSE job_time_up(started_at, timeout_ms, $5) END,
                 state = CASE WHEN state = 'recovering' THEN 'running' ELSE state END, heartbeat_at = now()
           WHERE id = $1 AND finished_at IS NULL AND (agent_id = $2 OR (agent_id IS NULL AND state = 'queued'))
       RETURNING attempt",
         job,
         agent,
         owner,
+        start_within.as_secs_f64(),
+        grace.as_secs_f64(),
     )
     .fetch_optional(conn)
     .await
     .map_err(StoreError::in_call("job_adopt"))
 }
 
-/// Jobs whose deadline has passed: not acknowledged, not recovered, or not stopped in time. What another
+/// Jobs whose deadline has passed: not acknowledged, not recovered, not stopped in time, or longer than their own
+/// limit. What another
 /// orchestrator holds is left to it, unless it does not see to it for `hung`.
 pub async fn job_past_deadline(
     conn: &mut PgConnection,
@@ -307,6 +321,14 @@ pub async fn job_still_due(
     .fetch_optional(conn)
     .await
     .map_err(StoreError::in_call("job_still_due"))
+}
+
+/// The limit of a job itself, in milliseconds.
+pub async fn job_timeout(conn: &mut PgConnection, job: Uuid) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar!("SELECT timeout_ms FROM job WHERE id = $1", job)
+        .fetch_one(conn)
+        .await
+        .map_err(StoreError::in_call("job_timeout"))
 }
 
 /// Gives a job that its agent does not list any more a moment longer, because the orchestrator that the agent came

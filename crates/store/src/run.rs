@@ -279,7 +279,7 @@ pub async fn run_overdue(
     let rows = sqlx::query!(
         r#"SELECT id, workflow_timeout_ms AS "timeout!" FROM run
             WHERE finished_at IS NULL AND stop IS NULL AND workflow_timeout_ms IS NOT NULL
-              AND created_at + workflow_timeout_ms * interval '1 millisecond' < now()
+              AND job_time_up(created_at, workflow_timeout_ms, 0) < now()
             ORDER BY id LIMIT $1"#,
         limit,
     )

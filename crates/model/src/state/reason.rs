@@ -153,12 +153,11 @@ impl fmt::Display for EndReason {
         match self {
             Self::StepFailed { step, message } => write!(f, "step '{step}' failed: {message}"),
             Self::JobError { message } | Self::Init { message, .. } => f.write_str(message),
-            Self::TimedOut { limit, after_ms } => {
-                let what = match limit {
-                    TimeLimit::JobTimeout => "job",
-                    TimeLimit::WorkflowTimeout => "workflow",
-                };
-                write!(f, "{what} timed out after {after_ms} ms")
+            Self::TimedOut { limit: TimeLimit::JobTimeout, after_ms } => {
+                write!(f, "job_timeout: job exceeded its timeout of {after_ms}ms")
+            }
+            Self::TimedOut { limit: TimeLimit::WorkflowTimeout, after_ms } => {
+                write!(f, "workflow_timeout: run exceeded the workflow timeout of {after_ms}ms")
             }
             Self::AgentLost { agent } => write!(f, "agent {agent} was lost"),
             Self::AgentRestarted { agent } => {

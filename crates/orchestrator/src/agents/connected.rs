@@ -105,6 +105,11 @@ impl Connected {
         self.link().withdraw(job);
     }
 
+    /// Whether it holds this attempt.
+    pub(crate) fn holds(&self, job: Uuid, attempt: i32) -> bool {
+        self.link().holds(job).is_some_and(|held| held.attempt == attempt)
+    }
+
     /// Whether it holds this attempt without having said that it runs.
     pub(crate) fn is_waiting_to_ack(&self, job: Uuid, attempt: i32) -> bool {
         self.link().holds(job).is_some_and(|held| held.attempt == attempt && !held.started)

@@ -129,8 +129,14 @@ async fn keep(
     };
     let stopped = locked.stop.is_some();
     let waits = row.agent_id.is_none();
-    let adopted =
-        if stopped && waits { None } else { job_adopt(conn, id, agent, app.number).await? };
+    let limits = &app.config.agents;
+    let adopted = match stopped && waits {
+        true => None,
+        false => {
+            let (start, grace) = (limits.stale_after(), limits.job_timeout_grace);
+            job_adopt(conn, id, agent, app.number, start, grace).await?
+        }
+    };
     let Some(attempt) = adopted else {
         let own = row.agent_id.as_deref() == Some(agent);
         done.past.push((id, own.then_some(row.attempt)));

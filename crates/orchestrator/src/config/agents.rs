@@ -19,6 +19,8 @@ pub struct AgentsConfig {
     pub stale_scan: Duration,
     /// `KICI_STALE_DETECTOR_THRESHOLD_MULTIPLIER`: heartbeats that may be missing.
     pub stale_multiplier: u32,
+    /// `KICI_JOB_TIMEOUT_GRACE_MS`: how much longer than its own limit a job may take until it is ended here.
+    pub job_timeout_grace: Duration,
     /// `KICI_AGENT_LOST_RETRIES`: further attempts of a job that had started and was lost with its agent.
     pub lost_retries: i16,
     /// `KICI_AGENT_TOKEN_TTL_MS`: life of an ephemeral agent token.
@@ -66,6 +68,7 @@ impl AgentsConfig {
             job_heartbeat: vars.millis("KICI_JOB_HEARTBEAT_INTERVAL_MS", 60_000, 1),
             stale_scan: vars.millis("KICI_STALE_DETECTOR_SCAN_INTERVAL_MS", 60_000, 1),
             stale_multiplier: vars.number("KICI_STALE_DETECTOR_THRESHOLD_MULTIPLIER", 2, 1),
+            job_timeout_grace: vars.millis("KICI_JOB_TIMEOUT_GRACE_MS", 60_000, 1),
             lost_retries: vars.number("KICI_AGENT_LOST_RETRIES", 0, 0),
             token_ttl: vars.millis("KICI_AGENT_TOKEN_TTL_MS", 3_600_000, 1),
             roster_grace: vars.millis("KICI_ROSTER_GRACE_MS", 300_000, 1),

@@ -84,7 +84,7 @@ async fn write(
         ended.extend(give_back(conn, *run, *job, *attempt, Some(agent), why, false).await?);
     }
     if !sorted.started.is_empty() {
-        let runs = job_started(conn, &sorted.started).await?;
+        let runs = job_started(conn, &sorted.started, app.config.agents.job_timeout_grace).await?;
         run_started(conn, &runs).await?;
     }
     if !sorted.alive.is_empty() {

@@ -1,4 +1,4 @@
-//! Ends waits that have run out: acknowledgements, starts, lost agents, cancels, and whole runs.
+//! Ends waits that have run out: acknowledgements, starts, lost agents, cancels, limits of jobs, and whole runs.
 //!
 //! Each orchestrator sees to the jobs of its own agents, whose links it knows. One that hangs is stood in for after
 //! [`HUNG`]; when it wakes up, the attempt that it believes in is over.
@@ -15,7 +15,7 @@ use kici_store::{PgConnection, Store, StoreError};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::ROWS;
+use super::{ROWS, overrun};
 use crate::app::App;
 use crate::jobs::apply::{announce, give_back};
 use crate::jobs::lost::{Loss, lost, record};
@@ -45,8 +45,12 @@ async fn settle(app: &App, run: Uuid, job: Uuid) -> Result<(), StoreError> {
     // The agent may have come back, here or elsewhere, while this waited for the lock.
     let Some(job) = job_still_due(&mut tx, job).await? else { return Ok(()) };
     let unacked = job.state == JobState::Queued.as_str() && !job.acked;
+    // A running job has no other deadline.
+    let overran = job.state == JobState::Running.as_str();
     let end = if unacked {
         not_acked(app, &mut tx, &job).await?
+    } else if overran {
+        Some(overrun::end(&mut tx, &job).await?)
     } else if job.state == JobState::Queued.as_str() && is_here(app, &job) {
         record(&mut tx, &job, &EndReason::NeverStarted).await?;
         let end = Finish::because(run, job.id, Ending::Stale, EndReason::NeverStarted);
@@ -55,13 +59,14 @@ async fn settle(app: &App, run: Uuid, job: Uuid) -> Result<(), StoreError> {
         let how = if is_here(app, &job) { Loss::Restarted } else { Loss::NotBack };
         lost(app, &mut tx, &job, stopped, how).await?
     };
+    let why = end.as_ref().filter(|_| overran).and_then(|end| end.error.clone());
     let settled = finish(&mut tx, end.as_slice(), &[]).await?;
     let stop = StopOrder {
         owner: job.owner,
         agent_id: job.agent_id.clone().unwrap_or_default(),
         run_id: run,
         job_id: job.id,
-        reason: Close::DISPATCH_ACK_TIMEOUT.to_owned(),
+        reason: why.unwrap_or_else(|| Close::DISPATCH_ACK_TIMEOUT.to_owned()),
         force: !unacked,
     };
     order(app, &mut tx, std::slice::from_ref(&stop)).await?;
@@ -69,6 +74,9 @@ async fn settle(app: &App, run: Uuid, job: Uuid) -> Result<(), StoreError> {
     announce(app, &settled);
     if unacked {
         drop_agent(app, &job, &stop);
+    } else if overran {
+        deliver(app, std::slice::from_ref(&stop));
+        overrun::free_later(app, &job);
     } else if let Some(agent) = app.agents.get(&stop.agent_id) {
         agent.release(job.id);
     }
@@ -130,8 +138,7 @@ pub(super) async fn overdue_runs(app: &App) -> Result<(), StoreError> {
             limit: TimeLimit::WorkflowTimeout,
             after_ms: u64::try_from(limit).unwrap_or(0),
         };
-        let reason = format!("workflow_timeout: run exceeded the workflow timeout of {limit}ms");
-        match stop_for(app, run, &reason, end).await {
+        match stop_for(app, run, &end.to_string(), end.clone()).await {
             Ok(_) | Err(CancelError::Ended { .. } | CancelError::Unknown(_)) => {}
             Err(error) => {
                 warn!(run.id = %run, error = %Chain(&error), "could not stop a run that takes too long")

@@ -73,7 +73,9 @@ pub(crate) async fn reclaim(app: &App) -> Result<(), StoreError> {
         return Ok(());
     }
     let mut conn = app.store.connection().await?;
-    for job in job_reclaim(&mut conn, app.number, &held).await? {
+    for job in
+        job_reclaim(&mut conn, app.number, app.config.agents.job_timeout_grace, &held).await?
+    {
         warn!(job.id = %job, "job taken back from an orchestrator that believed this one to be dead");
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Passes over the tables that move what is towards what should be. Nothing here is told what changed; each pass
 //! reads and may be repeated at any time.
 //!
-//! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out,
-//! `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
+//! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out and
+//! jobs that take too long (`overrun`), `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
 //! nobody speaks of any more, `queue` keeps the queue within its limits, `repair` finishes what a crash or a bug has left
 //! half done, `retention` removes what is too old.
 
@@ -10,6 +10,7 @@ mod deadlines;
 mod leader;
 mod leases;
 mod orders;
+mod overrun;
 mod queue;
 mod repair;
 mod retention;

@@ -16,6 +16,7 @@ mod groups;
 mod holds;
 mod hosts;
 mod http;
+mod limits;
 mod logs;
 mod lost;
 mod needs;

@@ -8,7 +8,7 @@ use kici_store::claim::{Claim, Limit, job_candidates, job_claim, waiting_lines};
 use kici_store::definition::{Content, selector_insert};
 use kici_store::job::{JobEnd, JobRow, job_end, job_insert, job_now};
 use kici_store::lease::{
-    GiveBack, job_acked, job_adopt, job_give_back, job_past_deadline, job_started,
+    GiveBack, job_acked, job_adopt, job_agent_lost, job_give_back, job_past_deadline, job_started,
 };
 use kici_store::run::{RunRow, run_insert};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::store;
 
 const ACK: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(60);
 
 fn run() -> RunRow {
     RunRow {
@@ -142,9 +143,9 @@ async fn an_old_attempt_changes_nothing() {
     let new = claim_one(&store, job, "b").await;
     assert_eq!(new, old + 1);
     assert!(!job_give_back(&mut conn, &back).await.unwrap());
-    assert!(job_started(&mut conn, &[(job, old)]).await.unwrap().is_empty());
+    assert!(job_started(&mut conn, &[(job, old)], GRACE).await.unwrap().is_empty());
     assert!(job_end(&mut conn, &[end(job, old, "queued", "success")]).await.unwrap().is_empty());
-    assert_eq!(job_started(&mut conn, &[(job, new)]).await.unwrap().len(), 1);
+    assert_eq!(job_started(&mut conn, &[(job, new)], GRACE).await.unwrap().len(), 1);
     let ended = job_end(&mut conn, &[end(job, new, "running", "success")]).await.unwrap();
     assert_eq!(ended.iter().map(|job| job.id).collect::<Vec<_>>(), [job]);
     assert!(job_end(&mut conn, &[end(job, new, "running", "failed")]).await.unwrap().is_empty());
@@ -186,8 +187,46 @@ async fn a_job_is_adopted_by_its_own_agent_or_from_the_queue_only() {
     let jobs = waiting(&store, Uuid::now_v7(), 2).await;
     let mut conn = store.connection().await.unwrap();
     let attempt = claim_one(&store, jobs[0], "a").await;
-    assert_eq!(job_adopt(&mut conn, jobs[0], "b", 1).await.unwrap(), None);
-    assert_eq!(job_adopt(&mut conn, jobs[0], "a", 1).await.unwrap(), Some(attempt));
+    assert_eq!(job_adopt(&mut conn, jobs[0], "b", 1, GRACE, GRACE).await.unwrap(), None);
+    assert_eq!(job_adopt(&mut conn, jobs[0], "a", 1, GRACE, GRACE).await.unwrap(), Some(attempt));
     // It had returned to the queue: a new holder is a new attempt.
-    assert_eq!(job_adopt(&mut conn, jobs[1], "b", 1).await.unwrap(), Some(1));
+    assert_eq!(job_adopt(&mut conn, jobs[1], "b", 1, GRACE, GRACE).await.unwrap(), Some(1));
+}
+
+/// Whether the time of a job is up, seen by its owner.
+async fn is_due(store: &Store, job: Uuid) -> bool {
+    let mut conn = store.connection().await.unwrap();
+    let due = job_past_deadline(&mut conn, 1, GRACE, 10).await.unwrap();
+    due.iter().any(|due| due.id == job)
+}
+
+#[tokio::test]
+async fn a_limit_counts_from_the_start_also_for_an_agent_that_was_away() {
+    let (_db, store) = store().await;
+    let selector = Uuid::now_v7();
+    let mut conn = store.connection().await.unwrap();
+    for (timeout, due) in [(None, false), (Some(0), true), (Some(i64::MAX), false)] {
+        let run = run();
+        selector_insert(&mut conn, &[Content { id: selector, body: "{}".into() }]).await.unwrap();
+        run_insert(&mut conn, std::slice::from_ref(&run)).await.unwrap();
+        let job = JobRow {
+            id: Uuid::now_v7(),
+            run_id: run.id,
+            selector,
+            state: "queued".into(),
+            timeout_ms: timeout,
+            ..JobRow::default()
+        };
+        job_insert(&mut conn, std::slice::from_ref(&job)).await.unwrap();
+        let attempt = claim_one(&store, job.id, "a").await;
+        job_started(&mut conn, &[(job.id, attempt)], Duration::ZERO).await.unwrap();
+        assert_eq!(is_due(&store, job.id).await, due, "{timeout:?}");
+        job_agent_lost(&mut conn, "a", 1, GRACE).await.unwrap();
+        assert!(!is_due(&store, job.id).await, "its agent may come back");
+        let adopted = job_adopt(&mut conn, job.id, "a", 1, GRACE, Duration::ZERO).await.unwrap();
+        assert_eq!(adopted, Some(attempt));
+        assert_eq!(is_due(&store, job.id).await, due, "{timeout:?}, back");
+        let ended = [end(job.id, attempt, "running", "failed")];
+        assert_eq!(job_end(&mut conn, &ended).await.unwrap().len(), 1);
+    }
 }
