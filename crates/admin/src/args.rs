@@ -6,7 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use secrecy::SecretString;
 
 use crate::{
-    access_log, agent, db, debug_bundle, event_log, org_settings, queue, runs, source, token,
+    access_log, agent, db, debug_bundle, event_log, org_settings, queue, retention, runs, source,
+    token,
 };
 
 /// Operate a KiCI orchestrator: sources, agents, tokens, runs and the database.
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     /// Who did, or was refused, what.
     #[command(subcommand)]
     AccessLog(access_log::Command),
+    /// What is kept for how long, and what is removed.
+    #[command(subcommand)]
+    Retention(retention::Command),
     /// The database schema.
     #[command(subcommand)]
     Db(db::Command),

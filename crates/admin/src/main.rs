@@ -17,6 +17,7 @@ mod hook;
 mod org_settings;
 mod output;
 mod queue;
+mod retention;
 mod runs;
 mod secret_input;
 mod source;
@@ -57,6 +58,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&mut context, command).await,
         Command::OrgSettings(command) => org_settings::run(&mut context, command).await,
         Command::AccessLog(command) => access_log::run(&mut context, command).await,
+        Command::Retention(command) => retention::run(&mut context, command).await,
         Command::Db(command) => db::run(&mut context, command).await,
         Command::EventLog(command) => event_log::run(&mut context, command).await,
         Command::DebugBundle(wanted) => debug_bundle::run(&mut context, wanted).await,

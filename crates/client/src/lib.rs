@@ -15,6 +15,7 @@ pub mod live;
 mod org_settings;
 mod queue;
 mod request;
+mod retention;
 mod runs;
 mod service;
 mod sources;

@@ -67,9 +67,14 @@ impl Logs {
         Ok(Logs { storage: Storage::open(config)?, jobs: Mutex::default() })
     }
 
-    /// Removes what is stored of a job's log.
-    pub(crate) async fn remove(&self, job: Uuid) -> anyhow::Result<()> {
+    /// Removes what is stored of a job's log; answers how many objects that were.
+    pub(crate) async fn remove(&self, job: Uuid) -> anyhow::Result<usize> {
         self.storage.remove(job).await
+    }
+
+    /// The jobs that something is stored of, in one of 256 parts of the storage.
+    pub(crate) async fn stored_in(&self, part: u8) -> anyhow::Result<Vec<Uuid>> {
+        self.storage.jobs(part).await
     }
 
     /// Takes lines of a step. A message that came before is dropped.

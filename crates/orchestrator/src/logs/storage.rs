@@ -33,7 +33,9 @@ impl Storage {
         std::fs::create_dir_all(&root)
             .with_context(|| format!("could not make the folder for logs at {}", root.display()))?;
         let store = LocalFileSystem::new_with_prefix(&root)
-            .with_context(|| format!("could not open the folder for logs at {}", root.display()))?;
+            .with_context(|| format!("could not open the folder for logs at {}", root.display()))?
+            // Folders go with the last object in them.
+            .with_automatic_cleanup(true);
         Ok(Storage(Arc::new(store)))
     }
 
@@ -61,8 +63,8 @@ impl Storage {
 }
 
 impl Storage {
-    /// Removes everything that was stored for a job.
-    pub(super) async fn remove(&self, job: Uuid) -> anyhow::Result<()> {
+    /// Removes everything that was stored for a job; answers how many objects that were.
+    pub(super) async fn remove(&self, job: Uuid) -> anyhow::Result<usize> {
         let folder = folder(job);
         let objects: Vec<Path> = self
             .0
@@ -71,15 +73,24 @@ impl Storage {
             .try_collect()
             .await
             .with_context(|| format!("could not list {folder}"))?;
-        for object in objects {
-            match self.0.delete(&object).await {
+        for object in &objects {
+            match self.0.delete(object).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
                     return Err(error).with_context(|| format!("could not remove {object}"));
                 }
             }
         }
-        Ok(())
+        Ok(objects.len())
+    }
+
+    /// The jobs that something is stored for, in one of 256 parts.
+    pub(super) async fn jobs(&self, part: u8) -> anyhow::Result<Vec<Uuid>> {
+        let folder = Path::from(format!("logs/{part:02x}"));
+        let found = self.0.list_with_delimiter(Some(&folder)).await;
+        let found = found.with_context(|| format!("could not list {folder}"))?;
+        let names = found.common_prefixes.iter().filter_map(|prefix| prefix.filename());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 }
 

@@ -1,9 +1,10 @@
 //! What is counted and measured, and its text form for scrapes.
 //!
-//! `agents` adds what agents report. The names follow the reference list; `guide` adds the names that the deployment guide promises, with the same
+//! `agents` adds what agents report, `cleanup` is about retention. The names follow the reference list; `guide` adds the names that the deployment guide promises, with the same
 //! values.
 
 mod agents;
+mod cleanup;
 mod text;
 
 use std::collections::HashSet;
@@ -76,6 +77,8 @@ pub(crate) struct Metrics {
     with_agents: AtomicI64,
     backpressure: Gauge,
     removed: Family<KindLabel, Counter>,
+    logs_stored: Gauge,
+    cleanup: cleanup::Cleanup,
     resident: Gauge<f64, AtomicU64>,
 }
 
@@ -106,6 +109,8 @@ impl Metrics {
             with_agents: AtomicI64::new(0),
             backpressure: Gauge::default(),
             removed: Family::default(),
+            logs_stored: Gauge::default(),
+            cleanup: cleanup::Cleanup::new(),
             resident: Gauge::default(),
         };
         metrics.registered()
@@ -130,9 +135,15 @@ impl Metrics {
         );
         r.register(
             "kici_orch_retention_removed",
-            "Ended runs, settled deliveries and entries of the access log that were removed",
+            "What was removed because it was too old, by kind",
             self.removed.clone(),
         );
+        r.register(
+            "kici_orch_log_storage_bytes",
+            "What the logs of all jobs take in storage, as last added up by the leader; 0 elsewhere",
+            self.logs_stored.clone(),
+        );
+        self.cleanup.register(r);
         r.register(
             "kici_orch_queue_backpressure",
             "1 while more jobs wait for an agent than the warning level",
@@ -271,6 +282,16 @@ impl Metrics {
     /// Counts what was removed because it was too old.
     pub(crate) fn removed(&self, kind: &str, count: u64) {
         self.removed.get_or_create(&KindLabel { kind: kind.into() }).inc_by(count);
+    }
+
+    /// Notes what logs take in storage.
+    pub(crate) fn set_logs_stored(&self, bytes: i64) {
+        self.logs_stored.set(bytes);
+    }
+
+    /// Notes a pass of retention.
+    pub(crate) fn cleanup(&self, success: bool, took: Duration) {
+        self.cleanup.passed(success, took);
     }
 
     /// Whether the queue is deeper than it should be for a while.

@@ -10,7 +10,7 @@ use kici_store::StoreError;
 use kici_store::leader::{Leader, leader_leave, leader_take};
 use tracing::{info, warn};
 
-use super::{SELDOM, queue, repair, report, retention, silent};
+use super::{SELDOM, queue, repair, report, silent};
 use crate::app::App;
 use crate::logging::Chain;
 use crate::metrics::QueueDepth;
@@ -45,7 +45,6 @@ pub(super) async fn lead(app: App) {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut watch = queue::Watch::default();
     let mut suspects = silent::Suspects::default();
-    let mut retention = retention::Retention::default();
     let mut seldom = tokio::time::Instant::now();
     loop {
         tokio::select! {
@@ -61,7 +60,6 @@ pub(super) async fn lead(app: App) {
             seldom = tokio::time::Instant::now() + SELDOM.min(app.config.agents.stale_scan);
             report("end jobs that went silent", suspects.pass(&app, &leader).await);
             report("settle what was left half done", repair::pass(&app, &leader).await);
-            report("remove what is too old", retention.pass(&app, &leader).await);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out and
 //! jobs that take too long (`overrun`), `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
 //! nobody speaks of any more, `queue` keeps the queue within its limits, `repair` finishes what a crash or a bug has left
-//! half done, `retention` removes what is too old.
+//! half done; `retention` removes what is too old, in a task of its own.
 
 mod deadlines;
 mod leader;
@@ -39,6 +39,7 @@ pub(crate) const ROWS: i64 = 200;
 pub(crate) fn spawn(app: &App) {
     app.spawn(often(app.clone()));
     app.spawn(leader::lead(app.clone()));
+    app.spawn(retention::keep(app.clone()));
     app.spawn(orders::follow(app.clone()));
     app.spawn(repeat(app.clone(), SELDOM, seldom));
 }

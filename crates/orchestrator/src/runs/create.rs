@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use kici_model::lock::Workflow;
-use kici_store::definition::{Content, definition_insert, selector_insert};
+use kici_store::definition::{Content, NAMED_FOR, definition_insert, selector_insert};
 use kici_store::hold::{HoldRow, hold_insert};
 use kici_store::job::{JobRow, NeedRow, job_insert, need_insert};
 use kici_store::run::{RunRow, run_insert};
@@ -44,11 +45,11 @@ impl NewRun {
     }
 }
 
-/// Contents that are known to be stored, and workflows that were read back. They are never deleted while something
-/// names them, so a miss only costs an insert that changes nothing, or a read.
+/// Contents that are known to be stored, since when, and workflows that were read back. They are not deleted while
+/// something names them or did a moment ago, so a miss only costs an insert that changes nothing, or a read.
 #[derive(Debug, Default)]
 pub(crate) struct StoredContents {
-    stored: Mutex<HashSet<Uuid>>,
+    stored: Mutex<HashMap<Uuid, Instant>>,
     workflows: Mutex<HashMap<Uuid, Arc<Workflow>>>,
 }
 
@@ -94,6 +95,7 @@ impl StoredContents {
         conn: &mut PgConnection,
         runs: &[&NewRun],
     ) -> Result<(), StoreError> {
+        let now = Instant::now();
         let definitions = self.unknown(runs.iter().filter_map(|run| run.definition.as_ref()));
         if !definitions.is_empty() {
             definition_insert(conn, &definitions).await?;
@@ -106,7 +108,7 @@ impl StoredContents {
         if stored.len() > REMEMBERED {
             stored.clear();
         }
-        stored.extend(definitions.iter().chain(&selectors).map(|content| content.id));
+        stored.extend(definitions.iter().chain(&selectors).map(|content| (content.id, now)));
         Ok(())
     }
 
@@ -126,9 +128,10 @@ impl StoredContents {
 
     fn unknown<'a>(&self, contents: impl Iterator<Item = &'a Content>) -> Vec<Content> {
         let stored = self.stored.lock().expect("nothing panics while it is held");
+        let fresh = |id| stored.get(&id).is_some_and(|at| at.elapsed() < NAMED_FOR);
         let mut seen = HashSet::new();
         let mut new: Vec<Content> = contents
-            .filter(|content| !stored.contains(&content.id) && seen.insert(content.id))
+            .filter(|content| !fresh(content.id) && seen.insert(content.id))
             .cloned()
             .collect();
         // The same order everywhere: two orchestrators that insert the same rows must not deadlock.

@@ -123,7 +123,10 @@ pub(crate) async fn rerun(
     }
     let mut tx = app.store.begin().await?;
     // Two who ask at once follow each other, and the second finds what the first made.
-    run_lock(&mut tx, &[run]).await?;
+    if run_lock(&mut tx, &[run]).await?.is_empty() {
+        // Retention was faster.
+        return Err(RerunError::Unknown(run));
+    }
     let known = rerun_known(&mut tx, run, wanted.key, &scope, wanted.by).await?;
     if let Some((before, asked)) = known {
         return match asked {

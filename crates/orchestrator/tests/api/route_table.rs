@@ -4,9 +4,10 @@ use kici_orchestrator::http::{Access, Permission, route_table};
 use serde_json::Value;
 
 /// Routes that the table does not know.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "GET /ws",
     "GET /api/v1/admin/agents",
+    "GET /api/v1/admin/retention",
     "GET /api/v1/admin/runs/{}/follow",
     "GET /api/v1/admin/held-runs/{}",
     "POST /api/v1/admin/event-log/{}/replay",

@@ -16,6 +16,7 @@ pub mod holds;
 pub mod org_settings;
 pub mod page;
 pub mod queue;
+pub mod retention;
 pub mod runs;
 pub mod service;
 pub mod sources;

@@ -17,6 +17,7 @@ mod logs;
 mod org_settings;
 mod queue;
 mod rerun;
+mod retention;
 mod run_view;
 mod runs;
 mod service;
@@ -50,6 +51,7 @@ pub(crate) fn routes() -> Routes {
         .merge(follow::routes())
         .merge(deliveries::routes())
         .merge(db::routes())
+        .merge(retention::routes())
         .any("/api/v1/admin/{*path}", Access::AnyToken, unknown)
 }
 
