@@ -12,6 +12,7 @@ mod http;
 mod journal;
 mod load;
 mod member;
+mod people;
 mod proxy;
 mod random;
 mod report;
@@ -149,7 +150,7 @@ fn play_in(
     let target = source(&fleet, &folder.join("repository"), sha, seed)?;
 
     let _inside = runtime.enter();
-    let load = Load::start(target, admin.clone(), tables.clone());
+    let mut load = Load::start(target, admin.clone(), tables.clone());
     let events = if arguments.quiet { Vec::new() } else { schedule::schedule(seed, length) };
     let faults = Faults::start(fleet, &events, !arguments.json)?;
     let sent = load.sent.clone();
@@ -171,6 +172,7 @@ fn play_in(
     let deadline = calm + SETTLE;
     runtime.block_on(load.finish(deadline.into()));
     settle(&tables, deadline, &faults)?;
+    load.end();
     let settled = calm.elapsed();
     let done = faults.end()?;
     let evidence = Evidence::gather(&sent, Journal::read(&journal)?, &tables)?;

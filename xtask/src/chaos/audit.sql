@@ -26,7 +26,9 @@ BEGIN
         INSERT INTO chaos.change (kind, id, was, became, attempt, agent, owner, revived)
         VALUES ('job', NEW.id::text, OLD.state, NEW.state, NEW.attempt, NEW.agent_id, NEW.owner,
                 OLD.finished_at IS NOT NULL AND (OLD.state, OLD.attempt, OLD.finished_at)
-                    IS DISTINCT FROM (NEW.state, NEW.attempt, NEW.finished_at));
+                    IS DISTINCT FROM (NEW.state, NEW.attempt, NEW.finished_at)
+                -- A job that is not run again is made as ended, and gets the results that it keeps.
+                AND NOT (OLD.reused_from IS NULL AND NEW.reused_from IS NOT NULL AND OLD.state = NEW.state));
     END IF;
     RETURN NULL;
 END $$;
@@ -54,9 +56,47 @@ BEGIN
 END $$;
 CREATE TRIGGER chaos_step AFTER UPDATE ON step FOR EACH ROW EXECUTE FUNCTION chaos.step_changed();
 
+-- Who got a place in a concurrency group, and when the transaction that gave it began.
+CREATE TABLE chaos.place (
+    holder    uuid NOT NULL,
+    group_key text NOT NULL,
+    began     timestamptz NOT NULL DEFAULT now(),
+    at        timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION chaos.place_given() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO chaos.place (holder, group_key) VALUES (NEW.holder, NEW.group_key);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_place AFTER UPDATE OF active ON slot FOR EACH ROW
+    WHEN (NEW.active AND NOT OLD.active) EXECUTE FUNCTION chaos.place_given();
+
+-- Who was seen waiting for a place by everybody who began to look after this time.
+CREATE TABLE chaos.waiter (
+    holder    uuid PRIMARY KEY,
+    group_key text NOT NULL,
+    -- The order of the group: age of the run, then the job's place in it.
+    run_id    uuid NOT NULL,
+    position  integer NOT NULL,
+    seen      timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION chaos.see_waiters() RETURNS void LANGUAGE sql AS $$
+    INSERT INTO chaos.waiter (holder, group_key, run_id, position)
+    SELECT s.holder, s.group_key, s.run_id, coalesce(j.position, 0)
+      FROM slot s JOIN run r ON r.id = s.run_id LEFT JOIN job j ON j.id = s.job_id
+     WHERE NOT s.active AND r.stop IS NULL
+       AND (s.asked OR EXISTS (SELECT 1 FROM job o WHERE o.run_id = s.run_id AND o.state = 'waiting'
+                                                     AND (s.job_id IS NULL OR o.id = s.job_id)))
+        ON CONFLICT DO NOTHING
+$$;
+
 CREATE FUNCTION chaos.row_gone() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO chaos.change (kind, id, was, became, revived) VALUES (TG_TABLE_NAME, OLD.id::text, OLD.state, NULL, true);
+    -- A job that stands for others goes when they are made; nothing that has ended ever goes.
+    INSERT INTO chaos.change (kind, id, was, became, revived)
+    VALUES (TG_TABLE_NAME, OLD.id::text, OLD.state, NULL, OLD.finished_at IS NOT NULL);
     RETURN NULL;
 END $$;
 CREATE TRIGGER chaos_job_gone AFTER DELETE ON job FOR EACH ROW EXECUTE FUNCTION chaos.row_gone();

@@ -1,23 +1,32 @@
 //! Compares what the senders know, what the tables say and what the steps wrote: was anything lost, done twice, left
 //! open, or changed after its end?
 //!
-//! `ends` judges how jobs ended, `executions` reads the journal, `history` the changes of state, `logs` looks for holes. A finding is a sentence with ids that can be looked up in the artifacts.
+//! `runs` looks at each run and its jobs, `ends` judges how jobs ended, `stops` who stopped runs, `turns` and `groups`
+//! whether they waited for each other, `holds` for people; `reruns` is about what was run again. `executions` reads the journal, `life` and `history` the changes of state, `logs` looks for holes. A finding is a
+//! sentence with ids that can be looked up in the artifacts.
 
 mod ends;
 mod executions;
+mod groups;
 mod history;
+mod holds;
+mod life;
 mod logs;
+mod reruns;
+mod runs;
+mod stops;
+mod turns;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 
 use super::fleet::Admin;
 use super::journal::Journal;
 use super::load::Sent;
-use super::scenarios::{Run as Plan, SCENARIOS};
-use super::tables::{Change, Delivery, Job, Run, Step, Tables};
-use ends::Ending;
+use super::scenarios::Run as Plan;
+use super::tables::{Change, Delivery, Hold, Job, Place, Run, Step, Tables, Waiter};
+use life::Lives;
 
 /// All that is compared.
 pub(super) struct Evidence<'a> {
@@ -28,6 +37,9 @@ pub(super) struct Evidence<'a> {
     jobs: Vec<Job>,
     steps: Vec<Step>,
     changes: Vec<Change>,
+    holds: Vec<Hold>,
+    places: Vec<Place>,
+    waiters: Vec<Waiter>,
 }
 
 /// What must not be, by kind; and what was done.
@@ -45,8 +57,24 @@ pub(super) struct Findings {
     pub(super) unmarked_gaps: Vec<String>,
     /// Ends that no fault explains.
     pub(super) unexplained: Vec<String>,
+    /// What worked although it should have waited.
+    pub(super) out_of_turn: Vec<String>,
     /// Numbers that are no verdict.
     pub(super) counts: BTreeMap<&'static str, u64>,
+}
+
+/// A run with its jobs and what was planned for it.
+struct Case<'a> {
+    run: &'a Run,
+    jobs: Vec<&'a Job>,
+    plan: &'static Plan,
+}
+
+impl Case<'_> {
+    /// A job by its name.
+    fn job(&self, name: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == name).copied()
+    }
 }
 
 impl<'a> Evidence<'a> {
@@ -59,13 +87,20 @@ impl<'a> Evidence<'a> {
             jobs: tables.jobs()?,
             steps: tables.steps()?,
             changes: tables.changes()?,
+            holds: tables.holds()?,
+            places: tables.places()?,
+            waiters: tables.waiters()?,
         })
+    }
+
+    fn run(&self, id: &str) -> Option<&Run> {
+        self.runs.iter().find(|run| run.id == id)
     }
 }
 
 impl Findings {
     /// Each verdict with its name.
-    pub(super) fn verdicts(&self) -> [(&'static str, &[String]); 6] {
+    pub(super) fn verdicts(&self) -> [(&'static str, &[String]); 7] {
         [
             ("lost", &self.lost),
             ("doubled", &self.doubled),
@@ -73,6 +108,7 @@ impl Findings {
             ("revived", &self.revived),
             ("unmarked_gaps", &self.unmarked_gaps),
             ("unexplained", &self.unexplained),
+            ("out_of_turn", &self.out_of_turn),
         ]
     }
 
@@ -90,7 +126,8 @@ impl Findings {
 pub(super) async fn check(evidence: &Evidence<'_>, admin: &Admin) -> Findings {
     let mut findings = Findings::default();
     deliveries(evidence, &mut findings);
-    runs(evidence, &mut findings);
+    let lives = Lives::of(&evidence.changes);
+    runs::check(evidence, &lives, &mut findings);
     executions::check(evidence, &mut findings);
     history::check(evidence, &mut findings);
     logs::check(evidence, admin, &mut findings).await;
@@ -101,8 +138,11 @@ pub(super) async fn check(evidence: &Evidence<'_>, admin: &Admin) -> Findings {
 fn deliveries(evidence: &Evidence<'_>, findings: &mut Findings) {
     let rows: BTreeMap<&str, &Delivery> =
         evidence.deliveries.iter().map(|row| (row.delivery_id.as_str(), row)).collect();
-    let runs: BTreeMap<(&str, &str), usize> =
-        evidence.runs.iter().fold(BTreeMap::new(), |mut runs, run| {
+    let runs: BTreeMap<(&str, &str), usize> = evidence
+        .runs
+        .iter()
+        .filter(|run| run.parent_run_id.is_none())
+        .fold(BTreeMap::new(), |mut runs, run| {
             *runs.entry((run.delivery_id.as_str(), run.workflow_name.as_str())).or_default() += 1;
             runs
         });
@@ -140,95 +180,6 @@ fn deliveries(evidence: &Evidence<'_>, findings: &mut Findings) {
     for refused in evidence.sent.refused.lock().expect("nothing panics").iter() {
         findings.unexplained.push(refused.clone());
     }
-}
-
-/// Every run has its jobs, and each ended as it should or for a reason that a fault explains.
-fn runs(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let mut jobs: BTreeMap<&str, Vec<&Job>> = BTreeMap::new();
-    for job in &evidence.jobs {
-        jobs.entry(&job.run_id).or_default().push(job);
-    }
-    findings.count("runs", evidence.runs.len() as u64);
-    findings.count("jobs", evidence.jobs.len() as u64);
-    findings.count("attempts", evidence.jobs.iter().map(|job| u64::from(job.attempt)).sum());
-    for run in &evidence.runs {
-        let own = jobs.remove(run.id.as_str()).unwrap_or_default();
-        if !run.final_state {
-            let open: Vec<String> =
-                own.iter().filter(|job| !job.final_state).map(|job| shown(job)).collect();
-            findings.stuck.push(format!(
-                "run {} ({}) is {}: {}",
-                run.id,
-                run.workflow_name,
-                run.state,
-                open.join(", ")
-            ));
-            continue;
-        }
-        let open: Vec<String> =
-            own.iter().filter(|job| !job.final_state).map(|job| shown(job)).collect();
-        if !open.is_empty() {
-            findings.stuck.push(format!(
-                "run {} is {} but has open jobs: {}",
-                run.id,
-                run.state,
-                open.join(", ")
-            ));
-        }
-        let Some(plan) = plan(&run.workflow_name) else {
-            findings
-                .unexplained
-                .push(format!("run {} of the unknown workflow {}", run.id, run.workflow_name));
-            continue;
-        };
-        run_as_planned(evidence, run, &own, plan, findings);
-    }
-}
-
-fn run_as_planned(
-    evidence: &Evidence<'_>,
-    run: &Run,
-    jobs: &[&Job],
-    plan: &Plan,
-    findings: &mut Findings,
-) {
-    let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
-    let planned: BTreeSet<&str> = plan.jobs.iter().map(|job| job.name).collect();
-    if names != planned {
-        findings.lost.push(format!("run {} has the jobs {names:?} instead of {planned:?}", run.id));
-    }
-    for job in jobs {
-        let Some(planned) = plan.jobs.iter().find(|planned| planned.name == job.name) else {
-            continue;
-        };
-        match ends::of(job, run, planned.state) {
-            Ending::Planned => {
-                findings.count("jobs_as_planned", 1);
-                let mut executions = evidence.journal.of(&run.id, &job.name);
-                if !planned.steps.is_empty()
-                    && !executions.any(|(_, steps)| steps.has(planned.steps))
-                {
-                    findings.lost.push(format!(
-                        "{} ended without having executed all of {:?}",
-                        shown(job),
-                        planned.steps
-                    ));
-                }
-            }
-            Ending::Explained(why) => findings.count(why, 1),
-            Ending::Unexplained => findings.unexplained.push(format!(
-                "{} of {} should be {}; the run: {}",
-                shown(job),
-                run.workflow_name,
-                planned.state,
-                run.failure_reason.as_deref().unwrap_or("no reason")
-            )),
-        }
-    }
-}
-
-fn plan(workflow: &str) -> Option<&'static Plan> {
-    SCENARIOS.iter().flat_map(|scenario| scenario.runs).find(|run| run.workflow == workflow)
 }
 
 /// A job as findings name it.

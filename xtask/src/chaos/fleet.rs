@@ -136,12 +136,18 @@ impl Admin {
         Ok(serde_json::from_str(&crate::shell::output(command)?)?)
     }
 
-    /// Asks one orchestrator.
-    pub(super) async fn request(&self, number: usize, method: &str, path: &str) -> Result<Answer> {
-        let head =
-            format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", self.token);
-        let body = if method == "POST" { "{}" } else { "" };
-        http::request(self.ports[number], method, path, &head, body).await
+    /// Reads from one orchestrator.
+    pub(super) async fn get(&self, number: usize, path: &str) -> Result<Answer> {
+        http::request(self.ports[number], "GET", path, &self.head(), "").await
+    }
+
+    /// Asks one orchestrator for something.
+    pub(super) async fn post(&self, number: usize, path: &str, body: &Value) -> Result<Answer> {
+        http::request(self.ports[number], "POST", path, &self.head(), &body.to_string()).await
+    }
+
+    fn head(&self) -> String {
+        format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", self.token)
     }
 }
 
@@ -179,10 +185,11 @@ fn agent(
     number: usize,
 ) -> Result<Vec<(String, String)>> {
     let data = text(&folder.join(format!("agent-{number}")))?;
-    let scratch = folder.join(format!("tmp-{number}"));
+    let (url, name) = (format!("ws://127.0.0.1:{line}/ws"), format!("chaos-{number}"));
+    // Its name tells steps on which agent they are.
+    let scratch = folder.join("tmp").join(&name);
     std::fs::create_dir_all(&scratch)?;
     let (scratch, port) = (text(&scratch)?, port.to_string());
-    let (url, name) = (format!("ws://127.0.0.1:{line}/ws"), format!("chaos-{number}"));
     Ok(owned(&[
         ("KICI_ORCHESTRATOR_URL", &url),
         ("KICI_AGENT_ID", &name),

@@ -1,25 +1,35 @@
-//! The side journal that the steps write, read: what really was executed.
+//! The side journal that the steps write, read: what really was executed, by which agent and in which order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// The name of one execution of a job by one process.
-type Execution = String;
-
 /// All executions of all jobs.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    /// By run and job name.
-    jobs: BTreeMap<(String, String), BTreeMap<Execution, Steps>>,
+    /// By run and job name, then by the name that the process gave itself.
+    jobs: BTreeMap<(String, String), BTreeMap<String, Execution>>,
 }
 
-/// How often each step was started and ended in one execution.
+/// One execution of a job by one process.
 #[derive(Debug, Default)]
-pub(super) struct Steps {
+pub(super) struct Execution {
+    /// The agent's id.
+    pub(super) agent: String,
+    /// Its lines, in the order of the file.
+    pub(super) marks: Vec<Mark>,
     started: BTreeMap<String, u32>,
     ended: BTreeMap<String, u32>,
+}
+
+/// When a line was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark {
+    /// Its place in the file: all lines of all processes are in one order.
+    pub(super) place: usize,
+    /// Milliseconds since 1970, read just before.
+    pub(super) at_ms: i64,
 }
 
 impl Journal {
@@ -34,21 +44,25 @@ impl Journal {
 
     fn parse(text: &str) -> Result<Self> {
         let mut journal = Self::default();
-        for line in text.lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            let [execution, run, job, step, what] = words.as_slice() else {
+        for (place, line) in text.lines().enumerate() {
+            let words: Vec<&str> = line.splitn(7, ' ').collect();
+            let [execution, run, agent, at, step, what, job] = words.as_slice() else {
                 anyhow::bail!("the journal has a strange line: {line:?}");
             };
+            let at_ms = at.parse().with_context(|| format!("no time in: {line:?}"))?;
             let job = journal.jobs.entry(((*run).to_owned(), (*job).to_owned())).or_default();
-            let steps = job.entry((*execution).to_owned()).or_default();
-            let count = if *what == "start" { &mut steps.started } else { &mut steps.ended };
+            let execution = job.entry((*execution).to_owned()).or_default();
+            execution.agent = (*agent).to_owned();
+            execution.marks.push(Mark { place, at_ms });
+            let count =
+                if *what == "start" { &mut execution.started } else { &mut execution.ended };
             *count.entry((*step).to_owned()).or_default() += 1;
         }
         Ok(journal)
     }
 
     /// The executions of a job.
-    pub(super) fn of(&self, run: &str, job: &str) -> impl Iterator<Item = (&Execution, &Steps)> {
+    pub(super) fn of(&self, run: &str, job: &str) -> impl Iterator<Item = (&String, &Execution)> {
         self.jobs.get(&(run.to_owned(), job.to_owned())).into_iter().flatten()
     }
 
@@ -62,13 +76,13 @@ impl Journal {
         self.jobs
             .values()
             .flat_map(BTreeMap::values)
-            .flat_map(|steps| steps.started.values())
+            .flat_map(|execution| execution.started.values())
             .map(|count| u64::from(*count))
             .sum()
     }
 }
 
-impl Steps {
+impl Execution {
     /// Steps that were started more than once.
     pub(super) fn repeated(&self) -> BTreeSet<&str> {
         self.started
@@ -90,14 +104,16 @@ mod tests {
 
     #[test]
     fn executions_are_told_apart_and_repeats_are_seen() {
-        let text = "x r j a start\nx r j a end\nx r j b start\ny r j a start\ny r j a start\n";
+        let text = "x r a0 1 a start j (1, b)\nx r a0 2 a end j (1, b)\nx r a0 3 b start j (1, b)\n\
+                    y r a1 4 a start j (1, b)\ny r a1 5 a start j (1, b)\n";
         let journal = Journal::parse(text).expect("valid");
-        let executions: Vec<_> = journal.of("r", "j").collect();
+        let executions: Vec<_> = journal.of("r", "j (1, b)").collect();
         assert_eq!(executions.len(), 2);
         assert!(executions[0].1.has(&["a"]) && !executions[0].1.has(&["a", "b"]));
         assert!(executions[0].1.repeated().is_empty());
         assert_eq!(executions[1].1.repeated().into_iter().collect::<Vec<_>>(), ["a"]);
-        assert_eq!(journal.started(), 4);
+        assert_eq!(executions[1].1.marks[0], Mark { place: 3, at_ms: 4 });
+        assert_eq!((executions[1].1.agent.as_str(), journal.started()), ("a1", 4));
         assert!(Journal::parse("half a line").is_err());
     }
 }

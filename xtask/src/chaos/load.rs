@@ -1,4 +1,4 @@
-//! A steady stream of deliveries from senders that never give up, and somebody who cancels runs.
+//! A steady stream of deliveries from senders that never give up, and the people who come with it.
 //!
 //! A delivery is sent with one id until it was answered with 2xx, whatever happens in between; some come late, some
 //! twice at the same time, some again although they were accepted.
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::fleet::Admin;
 use super::http;
+use super::people::{Asked, People, Traffic};
 use super::random::Random;
 use super::scenarios::{self, Scenario};
 use super::schedule::ORCHESTRATORS;
@@ -24,8 +25,11 @@ const PAUSE: std::ops::Range<u64> = 80..500;
 /// New pushes wait while so many runs are open: the queue must not only grow.
 const MOST_OPEN: u64 = 24;
 
-/// How often the tables are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// Milliseconds between pushes in a row.
+const ROW: std::ops::Range<u64> = 0..150;
+
+/// How often it is looked whether everybody has an answer.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the senders know in the end.
 #[derive(Debug, Default)]
@@ -33,13 +37,30 @@ pub(super) struct Sent {
     pub(super) deliveries: Mutex<BTreeMap<String, Delivery>>,
     /// Requests, repeats and failures included.
     requests: AtomicU64,
-    /// Runs whose cancel was answered with 200.
-    pub(super) cancelled: Mutex<Vec<String>>,
+    /// What people asked for.
+    pub(super) asked: Mutex<Asked>,
+    /// How many of them wait for a run to be made.
+    pub(super) repeating: AtomicU64,
+    /// What the tables said last.
+    pub(super) traffic: Mutex<Traffic>,
     /// Answers that no sender should ever get.
     pub(super) refused: Mutex<Vec<String>>,
 }
 
 impl Sent {
+    /// Whether more may be pushed: of anything, and of this.
+    fn has_room(&self, scenario: &Scenario, pushed: u64, under_way: u64) -> bool {
+        let traffic = self.traffic.lock().expect("nothing panics");
+        if traffic.open + under_way >= MOST_OPEN {
+            return false;
+        }
+        scenario.runs.iter().all(|run| {
+            let (made, open) = traffic.workflows.get(run.workflow).copied().unwrap_or_default();
+            (pushed.saturating_sub(made) + open).saturating_add(scenario.burst)
+                <= scenario.most_open
+        })
+    }
+
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -69,7 +90,8 @@ pub(super) struct Load {
     pub(super) sent: Arc<Sent>,
     /// No new pushes; those under way go on.
     stop: Arc<AtomicBool>,
-    tasks: JoinSet<()>,
+    senders: JoinSet<()>,
+    people: JoinSet<()>,
 }
 
 impl Load {
@@ -77,41 +99,64 @@ impl Load {
     pub(super) fn start(target: Target, admin: Admin, tables: Tables) -> Self {
         let sent = Arc::new(Sent::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let open = Arc::new(AtomicU64::new(0));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(push(target, sent.clone(), stop.clone(), open.clone()));
-        tasks.spawn(cancel(admin, tables, sent.clone(), stop.clone(), open));
-        Self { sent, stop, tasks }
+        let (mut senders, mut people) = (JoinSet::new(), JoinSet::new());
+        let random = Random::new(target.seed, 3);
+        let all = People { admin, tables, sent: sent.clone(), stop: stop.clone(), random };
+        people.spawn(all.live());
+        senders.spawn(push(target, sent.clone(), stop.clone()));
+        Self { sent, stop, senders, people }
     }
 
-    /// Stops pushing and waits until every delivery is accepted, at most until `deadline`.
-    pub(super) async fn finish(mut self, deadline: Instant) {
+    /// Stops pushing and waits until every delivery is accepted and nobody makes runs any more, at most until
+    /// `deadline`. People still approve and reject.
+    pub(super) async fn finish(&mut self, deadline: Instant) {
         self.stop.store(true, Ordering::Relaxed);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let all = async {
+            while self.senders.join_next().await.is_some() {}
+            while self.sent.repeating.load(Ordering::Relaxed) > 0 {
+                sleep(LOOK).await;
+            }
+        };
         let _late = tokio::time::timeout_at(deadline, all).await;
-        self.tasks.abort_all();
+        self.senders.abort_all();
+    }
+
+    /// Everybody goes home.
+    pub(super) fn end(mut self) {
+        self.people.abort_all();
     }
 }
 
-async fn push(target: Target, sent: Arc<Sent>, stop: Arc<AtomicBool>, open: Arc<AtomicU64>) {
+async fn push(target: Target, sent: Arc<Sent>, stop: Arc<AtomicBool>) {
     let target = Arc::new(target);
     let mut random = Random::new(target.seed, 2);
     let mut senders = JoinSet::new();
     let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
+    let mut opening = scenarios::opening(&mut random);
+    // By branch.
+    let mut pushed: BTreeMap<&str, u64> = BTreeMap::new();
+    while !stop.load(Ordering::Relaxed) || !opening.is_empty() {
         sleep(random.time(PAUSE)).await;
         while senders.try_join_next().is_some() {}
-        if open.load(Ordering::Relaxed) + senders.len() as u64 >= MOST_OPEN {
+        let under_way = senders.len() as u64;
+        let scenario = opening.last().copied();
+        let scenario = scenario.unwrap_or_else(|| scenarios::choose(&mut random));
+        let before = pushed.entry(scenario.branch).or_default();
+        if !sent.has_room(scenario, *before, under_way) {
             continue;
         }
-        number += 1;
-        let scenario = scenarios::choose(&mut random);
-        let id = format!("chaos-{number}");
-        let delivery = Delivery { scenario, accepted: false };
-        let key = format!("{}:{id}", target.routing_key);
-        sent.deliveries.lock().expect("nothing panics").insert(key.clone(), delivery);
-        let random = Random::new(target.seed, 1000 + number);
-        senders.spawn(deliver(target.clone(), sent.clone(), scenario, id, key, random));
+        opening.pop();
+        *before += scenario.burst;
+        for _ in 0..scenario.burst {
+            number += 1;
+            let id = format!("chaos-{number}");
+            let delivery = Delivery { scenario, accepted: false };
+            let key = format!("{}:{id}", target.routing_key);
+            sent.deliveries.lock().expect("nothing panics").insert(key.clone(), delivery);
+            let random_of_one = Random::new(target.seed, 1000 + number);
+            senders.spawn(deliver(target.clone(), sent.clone(), scenario, id, key, random_of_one));
+            sleep(random.time(ROW)).await;
+        }
     }
     while senders.join_next().await.is_some() {}
 }
@@ -179,41 +224,5 @@ async fn send(target: &Target, sent: &Sent, id: &str, body: &str, number: usize)
 fn accepted(sent: &Sent, key: &str) {
     if let Some(delivery) = sent.deliveries.lock().expect("nothing panics").get_mut(key) {
         delivery.accepted = true;
-    }
-}
-
-/// Cancels runs that are there to be cancelled, and counts what is open.
-async fn cancel(
-    admin: Admin,
-    tables: Tables,
-    sent: Arc<Sent>,
-    stop: Arc<AtomicBool>,
-    open: Arc<AtomicU64>,
-) {
-    let mut random = Random::new(0, 3);
-    let mut due: BTreeMap<String, Instant> = BTreeMap::new();
-    while !stop.load(Ordering::Relaxed) {
-        sleep(LOOK).await;
-        let tables = tables.clone();
-        let seen = tokio::task::spawn_blocking(move || {
-            anyhow::Ok((tables.open()?, tables.stoppable(scenarios::CANCELLED)?))
-        });
-        // PostgreSQL may be down.
-        let Ok(Ok((now, stoppable))) = seen.await else { continue };
-        open.store(now.runs + now.deliveries, Ordering::Relaxed);
-        for run in stoppable {
-            let at =
-                *due.entry(run.clone()).or_insert_with(|| Instant::now() + random.time(0..5000));
-            if Instant::now() < at {
-                continue;
-            }
-            let number = random.place(ORCHESTRATORS);
-            let path = format!("/api/v1/admin/runs/{run}/cancel");
-            if let Ok(answer) = admin.request(number, "POST", &path).await
-                && answer.status == 200
-            {
-                sent.cancelled.lock().expect("nothing panics").push(run);
-            }
-        }
     }
 }

@@ -1,7 +1,16 @@
 //! What is pushed, and what must come of it.
 //!
-//! The workflows are in `scenarios/*.ts`; a push of a branch starts those that are named here. To add a scenario, write
-//! its workflow with steps of `noted` or `work`, and add it to [`SCENARIOS`]: the rest is counted and checked.
+//! The workflows are in `scenarios/*.ts`; a push of a branch starts those that the list beside it names (`scenarios/*.rs`,
+//! in the words of `plan`). To add a scenario, write its workflow with steps of `noted` or `work`, and add it to the
+//! list: the rest is counted and checked.
+
+mod basics;
+mod fanouts;
+mod generated;
+mod graphs;
+mod groups;
+mod holds;
+mod plan;
 
 use std::path::Path;
 
@@ -11,134 +20,46 @@ use super::random::Random;
 use crate::installation::{self, Repository};
 use crate::workspace::Profile;
 
-/// A push and the runs that it makes.
-#[derive(Debug)]
-pub(super) struct Scenario {
-    pub(super) branch: &'static str,
-    /// How often it comes up, beside the others.
-    weight: u64,
-    pub(super) runs: &'static [Run],
-}
-
-/// One run, when nothing hurts it.
-#[derive(Debug)]
-pub(super) struct Run {
-    pub(super) workflow: &'static str,
-    pub(super) jobs: &'static [Job],
-}
-
-/// One job, when nothing hurts it.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) name: &'static str,
-    pub(super) state: &'static str,
-    /// The steps that it must have executed from start to end to be in that state.
-    pub(super) steps: &'static [&'static str],
-}
-
-const fn ok(name: &'static str, steps: &'static [&'static str]) -> Job {
-    Job { name, state: "success", steps }
-}
-
-const fn fails(name: &'static str, steps: &'static [&'static str]) -> Job {
-    Job { name, state: "failed", steps }
-}
-
-const fn skipped(name: &'static str) -> Job {
-    Job { name, state: "skipped", steps: &[] }
-}
-
-/// The workflow whose runs are cancelled while they run.
-pub(super) const CANCELLED: &str = "cancelled";
-
-/// All of them.
-pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        branch: "single",
-        weight: 30,
-        runs: &[Run { workflow: "single", jobs: &[ok("only", &["first", "second"])] }],
-    },
-    Scenario {
-        branch: "long",
-        weight: 10,
-        runs: &[Run { workflow: "long", jobs: &[ok("long", &["sleep", "after"])] }],
-    },
-    Scenario {
-        branch: "verbose",
-        weight: 10,
-        runs: &[Run { workflow: "verbose", jobs: &[ok("verbose", &["much", "more"])] }],
-    },
-    Scenario {
-        branch: "failing",
-        weight: 8,
-        runs: &[Run { workflow: "failing", jobs: &[fails("fails", &["good", "bad"])] }],
-    },
-    Scenario {
-        branch: "cancelled",
-        weight: 8,
-        runs: &[Run {
-            workflow: CANCELLED,
-            jobs: &[ok("slow", &["slow"]), ok("other", &["quick"])],
-        }],
-    },
-    Scenario {
-        branch: "diamond",
-        weight: 12,
-        runs: &[Run {
-            workflow: "diamond",
-            jobs: &[
-                ok("root", &["number"]),
-                ok("left", &["left"]),
-                ok("right", &["right"]),
-                ok("join", &["join"]),
-            ],
-        }],
-    },
-    Scenario {
-        branch: "rescue",
-        weight: 8,
-        runs: &[Run {
-            workflow: "rescue",
-            jobs: &[
-                fails("breaks", &["breaks"]),
-                skipped("needs-success"),
-                ok("cleanup", &["cleanup"]),
-                ok("on-failure", &["on-failure"]),
-            ],
-        }],
-    },
-    Scenario {
-        branch: "fan",
-        weight: 6,
-        runs: &[Run {
-            workflow: "fan",
-            jobs: &[
-                ok("part-0", &["part"]),
-                ok("part-1", &["part"]),
-                ok("part-2", &["part"]),
-                ok("part-3", &["part"]),
-                ok("part-4", &["part"]),
-                ok("part-5", &["part"]),
-                ok("all", &["all"]),
-            ],
-        }],
-    },
-    Scenario {
-        branch: "twins",
-        weight: 8,
-        runs: &[
-            Run { workflow: "twin-a", jobs: &[ok("a", &["a"])] },
-            Run { workflow: "twin-b", jobs: &[ok("b", &["b"])] },
-        ],
-    },
-];
+pub(super) use basics::CANCELLED;
+pub(super) use plan::{Group, Job, Run, Scenario, There};
 
 /// The files of the repository.
 const FILES: &[(&str, &str)] = &[
+    (".kici/lib/asked.ts", include_str!("scenarios/asked.ts")),
     (".kici/lib/journal.ts", include_str!("scenarios/journal.ts")),
     (".kici/workflows/basics.ts", include_str!("scenarios/basics.ts")),
+    (".kici/workflows/fanouts.ts", include_str!("scenarios/fanouts.ts")),
+    (".kici/workflows/generated.ts", include_str!("scenarios/generated.ts")),
     (".kici/workflows/graphs.ts", include_str!("scenarios/graphs.ts")),
+    (".kici/workflows/groups.ts", include_str!("scenarios/groups.ts")),
+    (".kici/workflows/holds.ts", include_str!("scenarios/holds.ts")),
 ];
+
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Scenario> {
+    [
+        basics::SCENARIOS,
+        graphs::SCENARIOS,
+        fanouts::SCENARIOS,
+        generated::SCENARIOS,
+        groups::SCENARIOS,
+        holds::SCENARIOS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What the runs of a workflow are.
+pub(super) fn run(workflow: &str) -> Option<&'static Run> {
+    all().flat_map(|scenario| scenario.runs).find(|run| run.workflow == workflow)
+}
+
+/// Whether only so many runs of a workflow may be open.
+pub(super) fn is_bounded(workflow: &str) -> bool {
+    all().any(|scenario| {
+        scenario.most_open < u64::MAX && scenario.runs.iter().any(|run| run.workflow == workflow)
+    })
+}
 
 /// Makes the repository, compiled and committed, with a branch for each scenario; gives the commit.
 pub(super) fn repository(folder: &Path, journal: &Path, profile: Profile) -> Result<String> {
@@ -149,20 +70,64 @@ pub(super) fn repository(folder: &Path, journal: &Path, profile: Profile) -> Res
     }
     installation::compile(profile, repository.path())?;
     let sha = repository.commit("Scenarios")?;
-    for scenario in SCENARIOS {
+    for scenario in all() {
         repository.git(&["branch", scenario.branch])?;
     }
     Ok(sha)
 }
 
+/// Each scenario once, in an order of its own for each round: a short one has them all.
+pub(super) fn opening(random: &mut Random) -> Vec<&'static Scenario> {
+    let mut scenarios: Vec<_> = all().collect();
+    for at in (1..scenarios.len()).rev() {
+        scenarios.swap(at, random.place(at + 1));
+    }
+    scenarios
+}
+
 /// One scenario, by weight.
 pub(super) fn choose(random: &mut Random) -> &'static Scenario {
-    let mut at = random.below(0..SCENARIOS.iter().map(|scenario| scenario.weight).sum());
-    for scenario in SCENARIOS {
+    let mut at = random.below(0..all().map(|scenario| scenario.weight).sum());
+    for scenario in all() {
         if at < scenario.weight {
             return scenario;
         }
         at -= scenario.weight;
     }
     unreachable!("the weights add up to the range")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_needs_are_jobs_of_the_run() {
+        let mut workflows = BTreeSet::new();
+        let mut branches = BTreeSet::new();
+        for scenario in all() {
+            assert!(branches.insert(scenario.branch), "{}", scenario.branch);
+            for run in scenario.runs {
+                assert!(workflows.insert(run.workflow), "{}", run.workflow);
+                let names: BTreeSet<&str> = run.jobs.iter().map(|job| job.name).collect();
+                assert_eq!(names.len(), run.jobs.len(), "{}", run.workflow);
+                for job in run.jobs {
+                    let mut others = job.needs.iter().chain(job.behind);
+                    assert!(others.all(|other| names.contains(other)), "{}", job.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_round_opens_with_every_scenario_once() {
+        let mut branches: Vec<&str> =
+            opening(&mut Random::new(1, 1)).iter().map(|one| one.branch).collect();
+        assert_eq!(branches.len(), all().count());
+        branches.sort_unstable();
+        branches.dedup();
+        assert_eq!(branches.len(), all().count());
+    }
 }

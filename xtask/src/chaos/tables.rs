@@ -41,6 +41,9 @@ pub(super) struct Run {
     pub(super) stop: Option<String>,
     pub(super) failure_reason: Option<String>,
     pub(super) final_state: bool,
+    pub(super) parent_run_id: Option<String>,
+    pub(super) rerun_scope: Option<String>,
+    pub(super) rerun_key: Option<String>,
 }
 
 /// A row of `job`.
@@ -56,6 +59,7 @@ pub(super) struct Job {
     pub(super) wait_reason: Option<Value>,
     pub(super) error_message: Option<String>,
     pub(super) final_state: bool,
+    pub(super) reused_from: Option<String>,
 }
 
 /// A row of `step`.
@@ -75,7 +79,40 @@ pub(super) struct Change {
     pub(super) was: Option<String>,
     pub(super) became: Option<String>,
     pub(super) attempt: Option<u32>,
+    pub(super) agent: Option<String>,
     pub(super) revived: bool,
+}
+
+/// A row of `hold`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hold {
+    pub(super) id: String,
+    pub(super) run_id: String,
+    pub(super) job_id: Option<String>,
+    pub(super) scope: String,
+    pub(super) state: String,
+    pub(super) resolved_ms: Option<i64>,
+}
+
+/// A place in a concurrency group that was given out. Times in microseconds.
+#[derive(Debug, Deserialize)]
+pub(super) struct Place {
+    pub(super) holder: String,
+    pub(super) group_key: String,
+    /// When the look at the group began, and when the place was given.
+    pub(super) began_us: i64,
+    pub(super) at_us: i64,
+}
+
+/// Somebody that was seen waiting for a place.
+#[derive(Debug, Deserialize)]
+pub(super) struct Waiter {
+    pub(super) holder: String,
+    pub(super) group_key: String,
+    pub(super) run_id: String,
+    pub(super) position: i64,
+    /// Whoever began to look later has seen it too.
+    pub(super) seen_us: i64,
 }
 
 /// How much is open.
@@ -84,6 +121,26 @@ pub(super) struct Open {
     pub(super) deliveries: u64,
     pub(super) runs: u64,
     pub(super) jobs: u64,
+}
+
+/// What people and senders go by.
+#[derive(Debug, Deserialize)]
+pub(super) struct Look {
+    pub(super) deliveries: u64,
+    pub(super) runs: Vec<Seen>,
+    /// Holds that wait for a decision.
+    pub(super) holds: Vec<String>,
+}
+
+/// A run as people see it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Seen {
+    pub(super) id: String,
+    pub(super) workflow_name: String,
+    pub(super) ended: bool,
+    pub(super) stopped: bool,
+    /// It repeats another.
+    pub(super) repeats: bool,
 }
 
 impl Open {
@@ -122,12 +179,17 @@ impl Tables {
         rows.into_iter().next().context("a row of counts")
     }
 
-    /// Running runs of a workflow that nobody has stopped.
-    pub(super) fn stoppable(&self, workflow: &str) -> Result<Vec<String>> {
-        let rows: Vec<Value> = self.rows(&format!(
-            "SELECT id FROM run WHERE workflow_name = '{workflow}' AND finished_at IS NULL AND stop IS NULL"
-        ))?;
-        Ok(rows.iter().filter_map(|row| Some(row["id"].as_str()?.to_owned())).collect())
+    /// Looks at everything that somebody may want to do something about, and writes down who waits for a place.
+    pub(super) fn look(&self) -> Result<Look> {
+        let rows = self.rows(
+            "SELECT (SELECT count(*) FROM delivery WHERE due_at IS NOT NULL) AS deliveries, \
+                    (SELECT coalesce(json_agg(r), '[]') FROM ( \
+                        SELECT id, workflow_name, finished_at IS NOT NULL AS ended, stop IS NOT NULL AS stopped, \
+                               parent_run_id IS NOT NULL AS repeats FROM run) r) AS runs, \
+                    (SELECT coalesce(json_agg(id), '[]') FROM hold WHERE state = 'pending') AS holds, \
+                    chaos.see_waiters() IS NULL AS seen",
+        )?;
+        rows.into_iter().next().context("one row")
     }
 
     pub(super) fn deliveries(&self) -> Result<Vec<Delivery>> {
@@ -139,14 +201,36 @@ impl Tables {
     pub(super) fn runs(&self) -> Result<Vec<Run>> {
         self.rows(
             "SELECT id, delivery_id, workflow_name, state, stop, failure_reason, \
-                    finished_at IS NOT NULL AS final_state FROM run ORDER BY created_at",
+                    finished_at IS NOT NULL AS final_state, parent_run_id, rerun_scope, rerun_key \
+               FROM run ORDER BY created_at",
         )
     }
 
     pub(super) fn jobs(&self) -> Result<Vec<Job>> {
         self.rows(
             "SELECT id, run_id, name, state, attempt, agent_id, end_reason, wait_reason, error_message, \
-                    finished_at IS NOT NULL AS final_state FROM job ORDER BY created_at, position",
+                    finished_at IS NOT NULL AS final_state, reused_from FROM job ORDER BY created_at, position",
+        )
+    }
+
+    pub(super) fn holds(&self) -> Result<Vec<Hold>> {
+        self.rows(
+            "SELECT id, run_id, job_id, scope, state, (extract(epoch FROM resolved_at) * 1000)::bigint AS resolved_ms \
+               FROM hold ORDER BY created_at",
+        )
+    }
+
+    pub(super) fn places(&self) -> Result<Vec<Place>> {
+        self.rows(
+            "SELECT holder, group_key, (extract(epoch FROM began) * 1000000)::bigint AS began_us, \
+                    (extract(epoch FROM at) * 1000000)::bigint AS at_us FROM chaos.place ORDER BY at",
+        )
+    }
+
+    pub(super) fn waiters(&self) -> Result<Vec<Waiter>> {
+        self.rows(
+            "SELECT holder, group_key, run_id, position, (extract(epoch FROM seen) * 1000000)::bigint AS seen_us \
+               FROM chaos.waiter ORDER BY run_id, position",
         )
     }
 
@@ -157,13 +241,26 @@ impl Tables {
     pub(super) fn changes(&self) -> Result<Vec<Change>> {
         self.rows(
             "SELECT (extract(epoch FROM at) * 1000)::bigint AS at_ms, kind, id, was, became, attempt, \
-                    revived FROM chaos.change ORDER BY seq",
+                    agent, revived FROM chaos.change ORDER BY seq",
         )
     }
 
     /// Writes the tables to files, for somebody who wants to know more.
     pub(super) fn dump(&self, folder: &Path) -> Result<()> {
-        for table in ["delivery", "run", "job", "step", "log_chunk", "chaos.change"] {
+        for table in [
+            "delivery",
+            "run",
+            "job",
+            "job_need",
+            "step",
+            "attempt",
+            "hold",
+            "slot",
+            "log_chunk",
+            "chaos.change",
+            "chaos.place",
+            "chaos.waiter",
+        ] {
             let columns = if table == "delivery" {
                 "id, delivery_id, state, due_at, owner, attempts, error_message, received_at"
             } else {

@@ -134,7 +134,7 @@ async fn read(admin: &Admin, number: usize, job: &Job, step: i64) -> anyhow::Res
             "/api/v1/admin/runs/{}/jobs/{}/steps/{step}/logs?limit=2000&cursor={cursor}",
             job.run_id, job.id
         );
-        let answer = admin.request(number, "GET", &path).await?;
+        let answer = admin.get(number, &path).await?;
         anyhow::ensure!(
             answer.status == 200,
             "{path} was answered with {}: {}",

@@ -50,6 +50,30 @@ export const rescue = workflow('rescue', {
   ],
 });
 
+const ok = job('ok', { runsOn, steps: [noted('ok')] });
+const bad = job('bad', { runsOn, steps: [noted('bad', { fails: true })] });
+const chained = job('chained', { runsOn, needs: [ok, bad], steps: [noted('unreachable')] });
+const further = job('further', { runsOn, needs: [chained], steps: [noted('unreachable')] });
+
+/** What each kind of need makes of a failure and of the skips that follow from it. */
+export const joins = workflow('joins', {
+  on: push({ branches: ['joins'] }),
+  jobs: [
+    ok,
+    bad,
+    chained,
+    further,
+    job('always', {
+      runsOn,
+      needs: [ok, { name: 'bad', when: 'always' }, { name: 'chained', when: 'always' }],
+      steps: [noted('always')],
+    }),
+    job('onfail', { runsOn, needs: [{ name: 'bad', when: 'on-failure' }], steps: [noted('onfail')] }),
+    job('onfailok', { runsOn, needs: [{ name: 'ok', when: 'on-failure' }], steps: [noted('unreachable')] }),
+    job('onskip', { runsOn, needs: [{ name: 'further', when: 'on-skip' }], steps: [noted('onskip')] }),
+  ],
+});
+
 const wide = Array.from({ length: 6 }, (_, index) =>
   job(`part-${String(index)}`, { runsOn, steps: [noted('part', { ms: 150 })] }),
 );

@@ -21,8 +21,15 @@ export interface Work {
   readonly fails?: boolean;
 }
 
+/** The agent's id: each has a folder of this name for temporary files. */
+function agent(ctx: StepContext): string {
+  return ctx.env['TMPDIR']?.split('/').pop() ?? '-';
+}
+
 async function note(ctx: StepContext, what: string, name: string): Promise<void> {
-  const line = [execution, ctx.env['KICI_RUN_ID'], ctx.job.name, name, what].join(' ');
+  // The job comes last: names of children have blanks.
+  const job = ctx.env['KICI_JOB_NAME'] ?? ctx.job.name;
+  const line = [execution, ctx.env['KICI_RUN_ID'], agent(ctx), String(Date.now()), name, what, job].join(' ');
   await ctx.$`printf '%s\n' ${line} >> ${JOURNAL}`.quiet();
 }
 
@@ -54,4 +61,13 @@ export async function work(ctx: StepContext, name: string, options: Work): Promi
 /** A step that does nothing but its work. */
 export function noted(name: string, options: Work = {}): Step {
   return step(name, (ctx) => work(ctx, name, options));
+}
+
+/** Fails the step when a job did not learn of its upstreams what it must. */
+export function expectNames(ctx: StepContext, upstream: string, names: readonly string[]): void {
+  const seen = ctx.needs?.[upstream];
+  const got = Array.isArray(seen) ? seen.map((child: { readonly name: string }) => child.name) : [];
+  if (got.join('|') !== names.join('|')) {
+    throw new Error(`of ${upstream} it knows [${got.join('|')}] instead of [${names.join('|')}]`);
+  }
 }
