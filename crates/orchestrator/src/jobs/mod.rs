@@ -11,6 +11,8 @@ mod evaluated;
 mod facts;
 mod finish;
 mod follow;
+#[cfg(test)]
+mod graphs;
 pub(crate) mod lost;
 pub(crate) mod stop;
 

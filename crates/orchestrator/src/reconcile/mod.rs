@@ -27,6 +27,17 @@ use tracing::warn;
 use crate::app::App;
 use crate::logging::Chain;
 
+/// One round of the passes that find nothing to do in a healthy system.
+#[cfg(test)]
+pub(crate) async fn look_after(
+    app: &App,
+    leader: &kici_store::leader::Leader,
+) -> Result<(), StoreError> {
+    repair::pass(app, leader).await?;
+    deadlines::pass(app).await?;
+    crate::holds::expire(app).await
+}
+
 /// The usual pause between passes.
 const OFTEN: Duration = Duration::from_secs(1);
 
