@@ -66,6 +66,12 @@ pub struct JobSpec {
     /// Matrix combination.
     #[serde(default)]
     pub matrix: Option<Value>,
+    /// The name of the host, for a child of a host fan-out.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// `{host, labels, platform, arch}` of the agent, for the same.
+    #[serde(default)]
+    pub agent: Option<Value>,
     /// `{index, total, first, last}` of a fan-out with more than one child.
     #[serde(default)]
     pub fanout: Option<Value>,

@@ -10,6 +10,7 @@ pub mod generated;
 pub mod glob;
 pub mod graph;
 pub mod hash;
+pub mod hosts;
 pub mod ids;
 pub mod js;
 pub mod labels;

@@ -1,5 +1,7 @@
 //! Reads the roster of agents: for people, for jobs that ask about hosts, and for fan-outs over all hosts.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -96,6 +98,45 @@ pub async fn roster_get(
     .fetch_optional(conn)
     .await
     .map_err(StoreError::in_call("roster_get"))
+}
+
+/// What a host fan-out asks about a host.
+#[derive(Debug, Clone)]
+pub struct HostRow {
+    /// Its agent.
+    pub agent_id: String,
+    /// Its name.
+    pub host: String,
+    /// What its agent offers.
+    pub labels: Vec<String>,
+    /// What every job on it has to ask for.
+    pub mandatory_labels: Vec<String>,
+    /// Its agent is connected, or was heard of a moment ago.
+    pub live: bool,
+    /// It comes back when it is away: no scaler started it, or it is declared.
+    pub durable: bool,
+}
+
+/// Hosts by agent, after the one named, up to a bound. `grace` is how long ago a moment may be.
+pub async fn host_list(
+    conn: &mut PgConnection,
+    after: &str,
+    grace: Duration,
+    limit: i64,
+) -> Result<Vec<HostRow>, StoreError> {
+    sqlx::query_as!(
+        HostRow,
+        r#"SELECT agent_id, coalesce(hostname, agent_id) AS "host!", labels, mandatory_labels,
+                  (disconnected_at IS NULL OR last_seen_at > now() - make_interval(secs => $2)) AS "live!",
+                  (durable OR NOT scaler_managed) AS "durable!"
+             FROM agent WHERE agent_id > $1 ORDER BY agent_id LIMIT $3"#,
+        after,
+        grace.as_secs_f64(),
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("host_list"))
 }
 
 /// Which of these are ids of agents, connected or remembered: id and name of the host.

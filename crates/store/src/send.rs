@@ -26,6 +26,8 @@ pub struct ToSend {
     pub body: Option<String>,
     /// Matrix combination, JSON.
     pub matrix: Option<String>,
+    /// `matrix` or `host`.
+    pub variant_kind: Option<String>,
     /// Place in the fan-out.
     pub fanout_index: Option<i32>,
     /// Size of the fan-out.
@@ -64,8 +66,8 @@ pub struct ToSend {
 pub async fn job_to_send(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<ToSend>, StoreError> {
     sqlx::query_as!(
         ToSend,
-        r#"SELECT j.id, j.run_id, j.attempt, j.name, j.base_name, j.kind, j.lock_index, j.body::text, j.matrix::text, j.fanout_index,
-                  j.fanout_total, j.environment, j.env::text, r.org_id, r.delivery, r.routing_key, r.provider, r.repo,
+        r#"SELECT j.id, j.run_id, j.attempt, j.name, j.base_name, j.kind, j.lock_index, j.body::text, j.matrix::text, j.variant_kind,
+                  j.fanout_index, j.fanout_total, j.environment, j.env::text, r.org_id, r.delivery, r.routing_key, r.provider, r.repo,
                   r.git_ref, r.sha, r.workflow_name, r.definition, r.event::text AS "event!", r.trust_tier, r.is_test
              FROM job j JOIN run r ON r.id = j.run_id WHERE j.id = ANY($1)"#,
         ids,

@@ -82,6 +82,8 @@ pub(crate) fn to_spec(
         provider: config.provider.clone(),
         environment: environment_name(config.environment.as_ref()),
         matrix: config.matrix_values.clone(),
+        host: config.host.as_ref().and_then(host_name),
+        agent: config.agent.clone().filter(Value::is_object),
         fanout: fanout(config),
         dispatch_inputs: config.dispatch_inputs.clone().unwrap_or(Value::Null),
         needs: config.needs.clone().filter(|needs| !needs.as_array().is_some_and(Vec::is_empty)),
@@ -179,6 +181,12 @@ fn environment_name(value: Option<&Value>) -> Option<String> {
     }
 }
 
+/// A name, or an object with one.
+fn host_name(host: &Value) -> Option<String> {
+    let named = ["host", "hostname", "name"].iter().find_map(|key| host.get(key)?.as_str());
+    host.as_str().or(named).map(str::to_owned)
+}
+
 fn fanout(config: &JobConfig) -> Option<Value> {
     let (index, total) = (config.fanout_index?, config.fanout_total?);
     (total > 1).then(|| {
@@ -249,6 +257,7 @@ mod tests {
         let config = merged(json!({
             "environmentVars": { "A": "1", "B": "2" }, "jobEnv": { "B": 3, "C": true, "D": null },
             "needs": [], "timeout": 2500.4, "gracePeriod": 5, "fanoutIndex": 1, "fanoutTotal": 2,
+            "host": "web-1", "agent": {"host": "web-1", "labels": ["web"], "platform": "linux"},
             "environment": ["prod"],
         }));
         let more = json!({
@@ -271,6 +280,8 @@ mod tests {
         assert_eq!(spec.environment.as_deref(), Some("prod"));
         assert_eq!(spec.upstream_statuses["build"], "timed_out_stale");
         assert_eq!(spec.fanout.unwrap()["last"], true);
+        assert_eq!(spec.host.as_deref(), Some("web-1"));
+        assert_eq!(spec.agent.unwrap()["labels"], json!(["web"]));
         assert_eq!(spec.mirrors.unwrap(), Path::new("/data/mirrors"));
     }
 

@@ -204,6 +204,8 @@ impl LocalRun<'_> {
                 .combination
                 .as_ref()
                 .map(|combination| serde_json::json!(combination.values)),
+            host: None,
+            agent: None,
             fanout: planned.fanout.clone(),
             dispatch_inputs: serde_json::json!({}),
             needs: (!job.needs.is_empty()).then(|| serde_json::json!(job.needs)),

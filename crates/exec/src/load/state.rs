@@ -37,6 +37,8 @@ pub(super) fn of(context: &Context) -> Value {
         ("environment", spec.environment.clone().map(Value::from)),
         ("matrix", spec.matrix.clone()),
         ("fanout", spec.fanout.clone()),
+        ("host", spec.host.clone().map(Value::from)),
+        ("agent", spec.agent.clone()),
     ];
     for (key, value) in optional {
         if let Some(value) = value {

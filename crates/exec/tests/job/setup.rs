@@ -186,12 +186,14 @@ async fn the_context_has_what_the_dispatch_says() {
         "step('ctx', async (ctx) => ({
            matrix: ctx.matrix, fanout: ctx.fanout, provider: ctx.provider, environment: ctx.environment,
            inputs: ctx.dispatchInputs, test: ctx.isTestRun, payload: ctx.rawPayload,
-           workflow: ctx.workflow, job: ctx.job, needs: ctx.needs === undefined,
+           host: ctx.host, agent: ctx.agent, workflow: ctx.workflow, job: ctx.job, needs: ctx.needs === undefined,
          }))",
     );
     let mut spec = project.spec();
     spec.matrix = Some(json!({ "os": "linux" }));
     spec.fanout = Some(json!({ "index": 0, "total": 2, "first": true, "last": false }));
+    spec.host = Some("web-1".to_owned());
+    spec.agent = Some(json!({ "host": "web-1", "labels": ["web"], "platform": "linux" }));
     spec.provider = Some("local".to_owned());
     spec.environment = Some("prod".to_owned());
     spec.dispatch_inputs = json!({ "level": 3 });
@@ -203,6 +205,8 @@ async fn the_context_has_what_the_dispatch_says() {
         json!({
             "matrix": { "os": "linux" },
             "fanout": { "index": 0, "total": 2, "first": true, "last": false },
+            "host": "web-1",
+            "agent": { "host": "web-1", "labels": ["web"], "platform": "linux" },
             "provider": "local",
             "environment": "prod",
             "inputs": { "level": 3 },

@@ -123,6 +123,13 @@ pub enum EndReason {
         /// What was held.
         scope: HoldScope,
     },
+    /// Its host was away when the run was made, and the author does not want to wait.
+    HostUnreachable {
+        /// The name of the host.
+        host: String,
+        /// Its agent.
+        agent: String,
+    },
     /// Another child of its fan-out failed first.
     FailFast,
     /// A part of its run was repeated, and it is no part of that.
@@ -166,6 +173,9 @@ impl fmt::Display for EndReason {
             Self::NotTaken { message } => f.write_str(message),
             Self::NoHeartbeat { after_s } => write!(f, "No heartbeat received for {after_s}s"),
             Self::NeverStarted => f.write_str("No heartbeat -- dispatch never acknowledged"),
+            Self::HostUnreachable { host, agent } => {
+                write!(f, "host {host} (agent {agent}) is away (onUnreachable: 'fail')")
+            }
             Self::QueueExpired => {
                 f.write_str("Queue timeout expired (job was never dispatched to an agent)")
             }

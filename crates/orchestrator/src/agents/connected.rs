@@ -26,11 +26,20 @@ pub(super) enum Order {
     Close(Close),
 }
 
+/// What an agent says about its host, as far as jobs are told.
+#[derive(Debug)]
+pub(crate) struct HostFacts {
+    pub(crate) name: String,
+    pub(crate) platform: Option<String>,
+    pub(crate) arch: Option<String>,
+}
+
 /// A registered agent.
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(super) id: String,
     pub(super) labels: AgentLabels,
+    pub(super) host: HostFacts,
     pub(super) max: usize,
     pub(super) token: Option<TokenId>,
     /// Started by a scaler: gone for good when it goes.
@@ -65,6 +74,11 @@ impl Connected {
     /// Its labels and taints.
     pub(crate) fn labels(&self) -> &AgentLabels {
         &self.labels
+    }
+
+    /// Where it runs.
+    pub(crate) fn host(&self) -> &HostFacts {
+        &self.host
     }
 
     /// It takes no more jobs, if `draining`; there is no way back but to register again.

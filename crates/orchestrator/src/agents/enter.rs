@@ -11,7 +11,7 @@ use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
 use super::bundles::Bundles;
-use super::connected::Connected;
+use super::connected::{Connected, HostFacts};
 use super::life::Life;
 use super::reader::{CLOSE_WITHIN, Reader};
 use super::register::{Reconciled, reconcile};
@@ -110,6 +110,12 @@ impl Reader {
                     .iter()
                     .flat_map(|identity| identity.mandatory.iter().cloned())
                     .collect(),
+            },
+            host: HostFacts {
+                // An agent that does not name its host stands for it.
+                name: register.hostname.clone().unwrap_or_else(|| register.agent_id.clone()),
+                platform: register.platform.clone(),
+                arch: register.arch.clone(),
             },
             max: usize::try_from(register.max_concurrency.unwrap_or(1)).unwrap_or(1),
             token: identity.as_ref().map(|identity| identity.token),

@@ -29,6 +29,7 @@ mod socket;
 
 pub(crate) use acks::{Acks, Receipt};
 pub(crate) use bundles::{BundleError, fetch as fetch_bundle};
+pub(crate) use connected::Connected;
 pub(crate) use registry::{Agents, Offer};
 pub(crate) use roster::Roster;
 

@@ -42,6 +42,7 @@ pub(super) fn finish(run: Uuid, job: Uuid, attempt: i32, status: &JobStatus) -> 
         // Stored as sent; an empty object says that there are none.
         outputs: data.get("outputs").filter(|outputs| outputs.is_object()).map(Value::to_string),
         evaluated: ["dynamicJobs", "initResult"].iter().find_map(|key| data.get(*key)).cloned(),
+        hosts: None,
         dropped: dropped(status, data),
     })
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use kici_model::hosts::MAX_HOSTS;
+
 use super::vars::Vars;
+use crate::runs::HostRules;
 
 /// Agents: authentication and deadlines.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct AgentsConfig {
     pub roster_grace: Duration,
     /// `KICI_ROSTER_TTL_MS`: how long the roster remembers an agent that is away.
     pub roster_ttl: Duration,
+    /// `KICI_MAX_FANOUT_HOSTS`: most children of a host fan-out.
+    pub max_fanout_hosts: usize,
 }
 
 /// Whether agents show a token.
@@ -49,6 +54,11 @@ impl AgentsConfig {
     /// How long a running job may be silent.
     pub fn stale_after(&self) -> Duration {
         self.job_heartbeat * self.stale_multiplier
+    }
+
+    /// What there is to say about hosts of fan-outs.
+    pub(crate) fn host_rules(&self) -> HostRules {
+        HostRules { grace: self.roster_grace, max: self.max_fanout_hosts }
     }
 
     pub(super) fn read(vars: &mut Vars) -> AgentsConfig {
@@ -73,6 +83,7 @@ impl AgentsConfig {
             token_ttl: vars.millis("KICI_AGENT_TOKEN_TTL_MS", 3_600_000, 1),
             roster_grace: vars.millis("KICI_ROSTER_GRACE_MS", 300_000, 1),
             roster_ttl: vars.millis("KICI_ROSTER_TTL_MS", 1_800_000, 1),
+            max_fanout_hosts: vars.number("KICI_MAX_FANOUT_HOSTS", MAX_HOSTS, 1),
         }
     }
 }

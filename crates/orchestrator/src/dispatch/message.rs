@@ -8,11 +8,12 @@ use kici_protocol::agent::{DynamicSource, JobConfig, JobDispatch, JobSource, Sec
 use kici_store::grow::Generation;
 use kici_store::send::{ToSend, Upstream};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::evaluation;
 use super::upstream::{groups, results, snapshot};
+use crate::agents::Connected;
 use crate::forge::CloneSource;
 
 /// What a message is made from besides the job.
@@ -25,6 +26,8 @@ pub(super) struct Sources<'a> {
     /// The event's raw body.
     pub(super) payload: Value,
     pub(super) clone: CloneSource,
+    /// Who gets it.
+    pub(super) agent: &'a Connected,
 }
 
 /// Where a generated job comes from.
@@ -36,7 +39,7 @@ pub(super) struct Generated<'a> {
 
 /// Builds the message.
 pub(super) fn build(job: &ToSend, sources: Sources<'_>) -> Result<JobDispatch, String> {
-    let Sources { workflow, upstreams, generation, payload, clone: source } = sources;
+    let Sources { workflow, upstreams, generation, payload, clone: source, agent } = sources;
     let event = event(job, payload)?;
     let (outputs, statuses) = results(workflow, &upstreams)?;
     if job.kind != JobKind::Job.as_str() {
@@ -62,6 +65,7 @@ pub(super) fn build(job: &ToSend, sources: Sources<'_>) -> Result<JobDispatch, S
         export: Some(source.export.clone()),
         index: None,
     });
+    let on_host = job.variant_kind.as_deref() == Some("host");
     let config = JobConfig {
         workflow_name: Some(job.workflow_name.clone()),
         name: Some(job.name.clone()),
@@ -84,6 +88,8 @@ pub(super) fn build(job: &ToSend, sources: Sources<'_>) -> Result<JobDispatch, S
         grace_period: lock.grace_period.map(|seconds| seconds.0.max(0.0).ceil() as u64),
         container: lock.container.as_ref().map(plain),
         matrix_values: parse(&job.matrix)?,
+        host: on_host.then(|| agent.host().name.clone().into()),
+        agent: on_host.then(|| facts(agent)),
         fanout_index: job.fanout_index.and_then(|index| u64::try_from(index).ok()),
         fanout_total: job.fanout_total.and_then(|total| u64::try_from(total).ok()),
         job_env: match parse(&job.env)? {
@@ -185,6 +191,14 @@ fn dynamic_source(
         upstream_snapshot: snapshot(workflow, generator, &generated.seen)?,
         declared_needs: generator.needs.as_ref().map(plain),
         ..DynamicSource::default()
+    })
+}
+
+/// `ctx.agent` of a child of a host fan-out.
+fn facts(agent: &Connected) -> Value {
+    let host = agent.host();
+    json!({
+        "host": host.name, "labels": agent.labels().labels, "platform": host.platform, "arch": host.arch,
     })
 }
 

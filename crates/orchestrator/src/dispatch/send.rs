@@ -100,7 +100,8 @@ async fn send_one(
     let payload =
         job.delivery.and_then(|id| parts.payloads.get(&id)).cloned().unwrap_or(Value::Null);
     let upstreams = upstreams_of(job.id);
-    let sources = Sources { workflow, upstreams, generation, payload, clone: source };
+    let agent = &claim.offer.agent;
+    let sources = Sources { workflow, upstreams, generation, payload, clone: source, agent };
     let message = build(job, sources).map_err(Failure::Never)?;
     info!(job.id = %job.id, run.id = %job.run_id, agent.id = claim.offer.agent.id(), attempt = claim.attempt,
           "job {} goes to agent {}", job.name, claim.offer.agent.id());

@@ -10,7 +10,7 @@ use super::lock_cache::{CachedLock, CachedWorkflow, LockKey};
 use crate::app::App;
 use crate::forge::{Change, ForgeError, LockFetch};
 use crate::logging::Chain;
-use crate::runs::{Cause, NewRun, Runner, stamp, unresolved};
+use crate::runs::{Cause, Hosts, NewRun, Runner, stamp, unresolved};
 
 /// What came of a delivery.
 pub(super) struct Processed {
@@ -73,6 +73,7 @@ async fn outcome(app: &App, delivery: &Claimed) -> Result<Outcome, Failure> {
     let started = Instant::now();
     let mut runs = Vec::new();
     let mut blocking = Vec::new();
+    let mut hosts = None;
     for (at, workflow) in lock.workflows.iter().enumerate() {
         let decision = workflow.triggers.decide(&change.event);
         if !decision.matched {
@@ -80,7 +81,11 @@ async fn outcome(app: &App, delivery: &Claimed) -> Result<Outcome, Failure> {
             continue;
         }
         let decision = serde_json::to_string(&decision).expect("a decision is plain data");
-        if workflow.evaluates {
+        if workflow.plan.asks_for_hosts() && hosts.is_none() {
+            hosts = Some(read_hosts(app).await?);
+        }
+        // A thousand hosts take a moment as well.
+        if workflow.evaluates || workflow.plan.asks_for_hosts() {
             blocking.push((at, decision));
         } else {
             runs.push(stamp(
@@ -92,7 +97,8 @@ async fn outcome(app: &App, delivery: &Claimed) -> Result<Outcome, Failure> {
     app.metrics.matched_in(started.elapsed());
     if !blocking.is_empty() {
         runs.extend(
-            stamp_blocking(delivery.clone(), change.clone(), Arc::clone(&lock), blocking).await?,
+            stamp_blocking(delivery.clone(), change.clone(), Arc::clone(&lock), blocking, hosts)
+                .await?,
         );
     }
     place_evaluations(app, &lock, &mut runs).await?;
@@ -124,21 +130,37 @@ async fn place_evaluations(
     Ok(())
 }
 
-/// Runs whose values have to be computed, off the threads that serve sockets.
+/// The hosts that fan-outs of these runs are made of.
+async fn read_hosts(app: &App) -> Result<Arc<Hosts>, Failure> {
+    let hosts = async {
+        let mut conn = app.store.connection().await?;
+        Hosts::read(&mut conn, app.config.agents.host_rules()).await
+    };
+    hosts.await.map_err(|error| Failure {
+        message: format!("could not read the hosts: {}", Chain(&error)),
+        retry: true,
+    })
+}
+
+/// Runs whose values have to be computed, or whose hosts have to be chosen, off the threads that serve sockets.
 async fn stamp_blocking(
     delivery: Claimed,
     change: Change,
     lock: Arc<CachedLock>,
     matched: Vec<(usize, String)>,
+    hosts: Option<Arc<Hosts>>,
 ) -> Result<Vec<NewRun>, Failure> {
     let stamped = tokio::task::spawn_blocking(move || {
         matched
             .into_iter()
             .map(|(at, decision)| {
-                stamp(
-                    &lock.workflows[at].plan,
-                    Cause { decision: Some(decision), ..cause(&delivery, &change) },
-                )
+                let plan = &lock.workflows[at].plan;
+                let with_hosts = hosts
+                    .as_ref()
+                    .filter(|_| plan.asks_for_hosts())
+                    .map(|hosts| plan.on_hosts(hosts));
+                let cause = Cause { decision: Some(decision), ..cause(&delivery, &change) };
+                stamp(with_hosts.as_ref().unwrap_or(plan), cause)
             })
             .collect()
     });

@@ -74,6 +74,9 @@ async fn write(
     sorted: &Sorted<'_>,
 ) -> Result<Settled, StoreError> {
     let mut ended = sorted.ended.clone();
+    for end in ended.iter_mut().filter(|end| end.evaluated.is_some()) {
+        end.hosts = Some(app.config.agents.host_rules());
+    }
     // A job that runs has been acknowledged: most of the time both come in one batch.
     let acked: Vec<(Uuid, i32)> =
         sorted.acked.iter().filter(|job| !sorted.started.contains(job)).copied().collect();

@@ -3,7 +3,7 @@
 //! What a result means for the run is worked out by [`crate::runs::grow`]; here it is read, written, and turned into
 //! further ends. A result that makes no sense fails the job that gave it. The caller holds the run's lock.
 
-use kici_model::lock::Workflow;
+use kici_model::lock::{StaticJob, Workflow};
 use kici_model::state::{EndReason, InitCategory, JobKind, JobState};
 use kici_store::definition::selector_insert;
 use kici_store::grow::{
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::decide::{Ending, decide};
 use super::finish::Finish;
 use crate::runs::grow::{self, Graph, Growth};
-use crate::runs::{InitResult, generated_jobs};
+use crate::runs::{HostRules, Hosts, InitResult, asks_for_hosts, generated_jobs};
 
 /// A job that ends because of what another one has computed, or has not.
 pub(super) struct End {
@@ -58,7 +58,7 @@ pub(super) async fn after(
     }
     let mut after = After::default();
     let why = if to == JobState::Success {
-        apply(conn, job, kind, end.evaluated.as_ref(), &mut after).await?.err()
+        apply(conn, job, kind, (end.evaluated.as_ref(), end.hosts), &mut after).await?.err()
     } else {
         let unsaid = || format!("job '{}' ended {to}", job.name);
         Some(
@@ -82,26 +82,52 @@ pub(super) async fn after(
     Ok(after)
 }
 
+/// A result that makes sense.
+enum Computed {
+    Values(InitResult),
+    Jobs(Vec<StaticJob>),
+}
+
+impl Computed {
+    fn asks_for_hosts(&self, graph: &Graph, at: usize) -> bool {
+        match self {
+            Computed::Values(_) => graph.asks_for_hosts(&graph.jobs[at]),
+            Computed::Jobs(made) => made.iter().any(asks_for_hosts),
+        }
+    }
+}
+
 /// Applies a result. An `Err` is why the evaluation failed after all.
 async fn apply(
     conn: &mut PgConnection,
     job: &JobNow,
     kind: JobKind,
-    result: Option<&Value>,
+    (result, hosts): (Option<&Value>, Option<HostRules>),
     after: &mut After,
 ) -> Result<Result<(), String>, StoreError> {
     let Some(result) = result else {
         return Ok(Err("the agent reported success without a result".to_owned()));
     };
-    let Some((graph, at)) = graph(conn, job).await? else {
+    let Some((mut graph, at)) = graph(conn, job).await? else {
         return Ok(Err("the run's workflow cannot be read".to_owned()));
     };
+    let computed = match kind {
+        JobKind::Init => InitResult::read(result).map(Computed::Values),
+        _ => generated_jobs(result).map(Computed::Jobs),
+    };
+    let computed = match computed {
+        Ok(computed) => computed,
+        Err(message) => return Ok(Err(message)),
+    };
+    if let Some(rules) = hosts
+        && computed.asks_for_hosts(&graph, at)
+    {
+        graph.hosts = Some(Hosts::read(conn, rules).await?);
+    }
     let own = &graph.jobs[at];
-    let growth = match kind {
-        JobKind::Init => {
-            InitResult::read(result).map(|result| grow::initialised(&graph, own, &result))
-        }
-        _ => generated_jobs(result).and_then(|made| grow::generated(&graph, own, &made)),
+    let growth = match computed {
+        Computed::Values(values) => Ok(grow::initialised(&graph, own, &values)),
+        Computed::Jobs(made) => grow::generated(&graph, own, &made),
     };
     let growth = match growth {
         Ok(growth) => growth,
@@ -184,7 +210,8 @@ async fn graph(
     let jobs = graph_jobs(conn, job.run_id).await?;
     let edges = graph_edges(conn, job.run_id, &[job.id]).await?;
     let at = jobs.iter().position(|row| row.id == job.id);
-    Ok(at.map(|at| (Graph { run: job.run_id, routing_key, workflow, jobs, edges }, at)))
+    Ok(at
+        .map(|at| (Graph { run: job.run_id, routing_key, workflow, jobs, edges, hosts: None }, at)))
 }
 
 async fn write(conn: &mut PgConnection, growth: Growth) -> Result<(), StoreError> {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::decide::{Ending, decide};
 use super::evaluated;
 use super::follow::{Ended, follow, turns_after, with_turns};
+use crate::runs::HostRules;
 
 /// A job that ends.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub(crate) struct Finish {
     pub(crate) outputs: Option<String>,
     /// What a job that evaluates has computed.
     pub(crate) evaluated: Option<Value>,
+    /// How hosts are counted, for what that adds.
+    pub(crate) hosts: Option<HostRules>,
     /// Generated siblings that its agent did not get again.
     pub(crate) dropped: Vec<String>,
 }
@@ -50,6 +53,7 @@ impl Finish {
             reason: Some(reason),
             outputs: None,
             evaluated: None,
+            hosts: None,
             dropped: Vec::new(),
         }
     }

@@ -39,7 +39,6 @@ impl SelectorBody {
     }
 
     /// The selector of a job that one agent has to run.
-    #[cfg_attr(not(test), expect(dead_code, reason = "host fan-outs make them"))]
     pub(crate) fn pinned(agent: &str, host: &str) -> SelectorBody {
         SelectorBody {
             agent: Some(agent.to_owned()),

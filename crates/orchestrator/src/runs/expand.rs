@@ -1,7 +1,8 @@
 //! What one job of a workflow becomes: itself, or the children of its fan-out.
 //!
 //! Used for jobs of a lock file ([`super::plan`]) and for those that are known only later: a matrix that a function
-//! computes, jobs that a generator makes. Names and order are those of [`kici_model::matrix`].
+//! computes, jobs that a generator makes. Names and order are those of [`kici_model::matrix`]; children on hosts are
+//! made by [`super::hosts`].
 
 use std::num::NonZeroU32;
 
@@ -11,6 +12,7 @@ use kici_model::state::{EndReason, InitCategory};
 use kici_store::definition::Content;
 
 use super::content::SelectorBody;
+use super::hosts::{self, Hosts};
 use super::plan::PlannedJob;
 
 /// A job, expanded.
@@ -39,23 +41,30 @@ impl Window {
     }
 }
 
-/// Expands a job. `lock_index` is its place in the workflow, if it has one; `values` is its matrix when a function
-/// computed it, and takes the place of what is written down.
-pub(crate) fn expand(
-    job: &StaticJob,
-    lock_index: Option<usize>,
-    values: Option<&MatrixValues>,
-) -> Result<Expanded, EndReason> {
-    // Without its hosts it would run once, wherever there is room.
-    if job.runs_on_all.is_some() {
-        return Err(EndReason::Init {
-            category: InitCategory::NoAgent,
-            message: format!(
-                "job '{}' runs on all matching hosts (runsOnAll): this is not supported yet",
-                job.name
-            ),
-        });
-    }
+/// One combination of a job's matrix; a job without has one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Variant {
+    /// Its values, JSON.
+    pub(super) matrix: Option<String>,
+    /// The values as they are shown.
+    pub(super) label: Option<String>,
+    /// Its place among the others, by label.
+    pub(super) rank: usize,
+}
+
+/// What a job is expanded with besides what its author wrote.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    /// Its place in the workflow, if it has one.
+    pub(crate) lock_index: Option<usize>,
+    /// Its matrix when a function computed it; takes the place of what is written down.
+    pub(crate) values: Option<&'a MatrixValues>,
+    /// The hosts there are.
+    pub(crate) hosts: Option<&'a Hosts>,
+}
+
+/// Expands a job.
+pub(crate) fn expand(job: &StaticJob, known: Known<'_>) -> Result<Expanded, EndReason> {
     let body = SelectorBody::of(job);
     body.compile().map_err(|error| EndReason::Init {
         category: InitCategory::NoAgent,
@@ -65,7 +74,7 @@ pub(crate) fn expand(
     let base = PlannedJob {
         name: job.name.clone(),
         base_name: job.name.clone(),
-        lock_index,
+        lock_index: known.lock_index,
         selector: selector.id,
         environments: job
             .environments
@@ -79,45 +88,58 @@ pub(crate) fn expand(
         timeout_ms: job.timeout.map(|limit| limit.as_millis()).filter(|limit| *limit > 0),
         ..PlannedJob::default()
     };
-    let jobs = match (values, &job.matrix) {
-        (Some(values), _) | (None, Some(Matrix::Static { values })) => {
-            combinations(job, values, &base)?
-        }
-        (None, _) => vec![base],
+    let variants = match (known.values, &job.matrix) {
+        (Some(values), _) | (None, Some(Matrix::Static { values })) => variants(job, values)?,
+        (None, _) => vec![Variant::default()],
     };
-    Ok(Expanded { selectors: vec![selector], jobs })
+    let waits = known.values.is_none() && hosts::waits_for_matrix(job);
+    match &job.runs_on_all {
+        // One that waits for its matrix gets its hosts together with it.
+        Some(predicate) if !waits => hosts::expand(job, predicate, known.hosts, &base, variants),
+        _ => Ok(Expanded { selectors: vec![selector], jobs: of_matrix(job, variants, &base) }),
+    }
 }
 
-fn combinations(
-    job: &StaticJob,
-    values: &MatrixValues,
-    base: &PlannedJob,
-) -> Result<Vec<PlannedJob>, EndReason> {
+/// The combinations of a matrix, in its order.
+fn variants(job: &StaticJob, values: &MatrixValues) -> Result<Vec<Variant>, EndReason> {
     let (include, exclude) =
         (job.include.as_deref().unwrap_or_default(), job.exclude.as_deref().unwrap_or_default());
     let combinations = matrix::expand(&job.name, values, include, exclude).map_err(|error| {
         EndReason::Init { category: InitCategory::MatrixExpansion, message: error.to_string() }
     })?;
-    let total = combinations.len();
-    let mut by_label: Vec<usize> = (0..total).collect();
+    let mut by_label: Vec<usize> = (0..combinations.len()).collect();
     by_label.sort_by_key(|at| combinations[*at].label());
-    let mut rank = vec![0; total];
+    let mut rank = vec![0; combinations.len()];
     for (place, at) in by_label.into_iter().enumerate() {
         rank[at] = place;
     }
-    let children = combinations.iter().zip(rank).map(|(combination, rank)| PlannedJob {
-        name: combination.child_name(&job.name),
+    let variants = combinations.iter().zip(rank).map(|(combination, rank)| Variant {
         matrix: Some(serde_json::to_string(&combination.values).expect("a map of texts")),
         label: Some(combination.label()),
-        fanout: (total > 1).then_some((rank, total)),
+        rank,
+    });
+    Ok(variants.collect())
+}
+
+/// A child for each combination; a job without a matrix is its own only child.
+fn of_matrix(job: &StaticJob, variants: Vec<Variant>, base: &PlannedJob) -> Vec<PlannedJob> {
+    let total = variants.len();
+    let children = variants.into_iter().map(|variant| PlannedJob {
+        name: match &variant.label {
+            Some(label) => format!("{} ({label})", job.name),
+            None => job.name.clone(),
+        },
+        matrix: variant.matrix,
+        label: variant.label,
+        fanout: (total > 1).then_some((variant.rank, total)),
         window: window(job, total),
         ..base.clone()
     });
-    Ok(children.collect())
+    children.collect()
 }
 
 /// How the children of a job follow each other; nothing to say about a single one.
-fn window(job: &StaticJob, children: usize) -> Window {
+pub(super) fn window(job: &StaticJob, children: usize) -> Window {
     if children < 2 {
         return Window::default();
     }

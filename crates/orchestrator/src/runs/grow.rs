@@ -5,6 +5,7 @@
 //! caller writes all of it in the transaction that ends the evaluating job ([`crate::jobs`]).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use kici_model::generated::check_generated;
 use kici_model::graph::Accepts;
@@ -20,6 +21,7 @@ use kici_store::slot::SlotRow;
 use uuid::Uuid;
 
 use super::evaluated::InitResult;
+use super::hosts::{Hosts, asks_for_hosts};
 use super::plan::Planner;
 use super::slot::slots_of_joining;
 use super::stamp::{Known, Rows, rows};
@@ -35,6 +37,8 @@ pub(crate) struct Graph {
     pub(crate) jobs: Vec<GraphJob>,
     /// Edges of those that wait, and of the job that evaluates.
     pub(crate) edges: Vec<GraphEdge>,
+    /// The hosts there are, where somebody has to know.
+    pub(crate) hosts: Option<Arc<Hosts>>,
 }
 
 /// What is added to it.
@@ -98,6 +102,12 @@ impl Graph {
         })
     }
 
+    /// Whether the values of an init job make children of it on hosts.
+    pub(crate) fn asks_for_hosts(&self, init: &GraphJob) -> bool {
+        let entry = index_of(init).and_then(|index| self.workflow.jobs.get(index));
+        matches!(entry, Some(JobEntry::Static(job)) if asks_for_hosts(job))
+    }
+
     fn known(&self) -> Vec<Known> {
         let state = |job: &GraphJob| job.state.parse().unwrap_or(JobState::Pending);
         self.jobs.iter().map(|job| Known { id: job.id, state: state(job) }).collect()
@@ -119,7 +129,7 @@ pub(crate) fn generated(
         graph.jobs.iter().any(|job| job.name == name || job.base_name == name)
     })
     .map_err(|error| error.to_string())?;
-    let mut planner = Planner::of_run(&graph.workflow, &graph.jobs);
+    let mut planner = Planner::of_run(&graph.workflow, &graph.jobs, graph.hosts.as_ref());
     planner.take_edges(&graph.edges, &graph.at());
     let strangers = strangers(graph, generator);
     let group = match graph.workflow.jobs.get(index) {
@@ -233,7 +243,7 @@ fn children(
         job.include.get_or_insert_default().extend(include);
     }
     let at = graph.at();
-    let mut planner = Planner::of_run(&graph.workflow, &graph.jobs);
+    let mut planner = Planner::of_run(&graph.workflow, &graph.jobs, graph.hosts.as_ref());
     planner.take_edges(&graph.edges, &at);
     let known = graph.jobs.len();
     if let Err(reason) = planner.children_of(index_of(target), &job, &values) {

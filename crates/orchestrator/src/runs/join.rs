@@ -1,6 +1,7 @@
 //! Plans jobs that join a run that exists: the planner begins with the jobs that are there.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use kici_model::lock::{JobEntry, MatrixValues, StaticJob, Workflow};
 use kici_model::state::{EndReason, JobKind};
@@ -8,13 +9,18 @@ use kici_store::definition::Content;
 use kici_store::grow::{GraphEdge, GraphJob};
 use uuid::Uuid;
 
-use super::expand::expand;
+use super::expand::{Known, expand};
+use super::hosts::Hosts;
 use super::plan::{PlannedJob, Planner};
 
 impl Planner {
     /// Begins with the jobs of a run, in their order and without edges. They only stand for their rows.
-    pub(super) fn of_run(workflow: &Workflow, jobs: &[GraphJob]) -> Planner {
-        let mut planner = Planner::new(&workflow.name);
+    pub(super) fn of_run(
+        workflow: &Workflow,
+        jobs: &[GraphJob],
+        hosts: Option<&Arc<Hosts>>,
+    ) -> Planner {
+        let mut planner = Planner::new(&workflow.name, hosts.cloned());
         for job in jobs {
             let kind: JobKind = job.kind.parse().unwrap_or_default();
             let lock_index = job.lock_index.and_then(|index| usize::try_from(index).ok());
@@ -52,7 +58,9 @@ impl Planner {
     /// A job that the generator at `index` gave, expanded; one that cannot be expanded fails.
     pub(super) fn generated(&mut self, index: usize, group: Option<&str>, job: &StaticJob) {
         let body = serde_json::to_string(job).expect("a job is plain data");
-        let made = match expand(job, Some(index), None) {
+        let hosts = self.hosts.clone();
+        let known = Known { lock_index: Some(index), values: None, hosts: hosts.as_deref() };
+        let made = match expand(job, known) {
             Ok(expanded) => {
                 for selector in expanded.selectors {
                     self.selector(selector);
@@ -82,7 +90,9 @@ impl Planner {
         job: &StaticJob,
         values: &MatrixValues,
     ) -> Result<(), EndReason> {
-        let expanded = expand(job, index, Some(values))?;
+        let hosts = self.hosts.clone();
+        let known = Known { lock_index: index, values: Some(values), hosts: hosts.as_deref() };
+        let expanded = expand(job, known)?;
         for selector in expanded.selectors {
             self.selector(selector);
         }

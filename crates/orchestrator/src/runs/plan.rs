@@ -4,6 +4,7 @@
 //! [`super::stamp`].
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use kici_model::graph::{edges, find_cycles};
 use kici_model::lock::{
@@ -15,8 +16,9 @@ use kici_store::definition::Content;
 use uuid::Uuid;
 
 use super::content::{SelectorBody, content};
-use super::expand::{Window, expand};
+use super::expand::{Known, Window, expand};
 use super::fields::InitFields;
+use super::hosts::{self, Hosts};
 use super::runner::first_labels;
 
 /// A workflow, ready to become runs.
@@ -40,6 +42,8 @@ pub(crate) struct WorkflowPlan {
     pub(crate) first_labels: Vec<LabelMatcher>,
     /// Why no run of it can start.
     pub(crate) refused: Option<(InitCategory, String)>,
+    /// The workflow, when some of its jobs depend on the hosts there are: it is planned again with them.
+    pub(super) of_hosts: Option<Box<Workflow>>,
 }
 
 /// The concurrency group of a workflow.
@@ -111,7 +115,11 @@ impl WorkflowPlan {
 
     /// Plans a workflow as it is stored for its runs: with its source.
     pub(crate) fn of_stored(workflow: &Workflow) -> WorkflowPlan {
-        let mut planner = Planner::new(&workflow.name);
+        WorkflowPlan::with(workflow, None)
+    }
+
+    fn with(workflow: &Workflow, hosts: Option<&Arc<Hosts>>) -> WorkflowPlan {
+        let mut planner = Planner::new(&workflow.name, hosts.cloned());
         for (index, entry) in workflow.jobs.iter().enumerate() {
             match entry {
                 JobEntry::Static(job) => planner.job(index, job),
@@ -132,11 +140,21 @@ impl WorkflowPlan {
             concurrency: group(workflow),
             first_labels: first_labels(workflow),
             refused: refused(workflow),
+            of_hosts: asks_for_hosts(workflow).then(|| Box::new(workflow.clone())),
         }
     }
-}
 
-impl WorkflowPlan {
+    /// Whether it has to be planned again with the hosts of the moment when a run is made.
+    pub(crate) fn asks_for_hosts(&self) -> bool {
+        self.of_hosts.is_some()
+    }
+
+    /// The same with these hosts.
+    pub(crate) fn on_hosts(&self, hosts: &Arc<Hosts>) -> WorkflowPlan {
+        let workflow = self.of_hosts.as_ref().expect("only asked of one that asks for hosts");
+        WorkflowPlan::with(workflow, Some(hosts))
+    }
+
     /// Whether some value has to be computed from the event.
     pub(crate) fn evaluates(&self) -> bool {
         super::inline::any(self)
@@ -158,6 +176,13 @@ impl PlannedJob {
         let lock_index = Some(lock_index);
         PlannedJob { name, base_name, lock_index, fails: Some(reason), ..PlannedJob::default() }
     }
+}
+
+fn asks_for_hosts(workflow: &Workflow) -> bool {
+    workflow
+        .jobs
+        .iter()
+        .any(|entry| matches!(entry, JobEntry::Static(job) if hosts::asks_for_hosts(job)))
 }
 
 /// The workflow's group, if its name or its function is written down.
@@ -196,12 +221,14 @@ pub(super) struct Planner {
     pub(super) groups: HashMap<String, Vec<String>>,
     /// Jobs whose values an agent has to compute: place in the workflow → name of the job that does it.
     inits: HashMap<usize, String>,
+    /// The hosts there are, as far as somebody has looked.
+    pub(super) hosts: Option<Arc<Hosts>>,
 }
 
 impl Planner {
     /// An empty one for a workflow of this name.
-    pub(super) fn new(workflow: &str) -> Planner {
-        Planner { workflow: workflow.to_owned(), ..Planner::default() }
+    pub(super) fn new(workflow: &str, hosts: Option<Arc<Hosts>>) -> Planner {
+        Planner { workflow: workflow.to_owned(), hosts, ..Planner::default() }
     }
 
     /// A generator: one job evaluates it. Who needs its group waits for that, and then for what was generated.
@@ -226,7 +253,9 @@ impl Planner {
     }
 
     fn expand(&mut self, index: usize, job: &StaticJob) -> Result<(), EndReason> {
-        let expanded = expand(job, Some(index), None)?;
+        let hosts = self.hosts.clone();
+        let known = Known { lock_index: Some(index), values: None, hosts: hosts.as_deref() };
+        let expanded = expand(job, known)?;
         for selector in expanded.selectors {
             self.selector(selector);
         }
@@ -291,15 +320,17 @@ impl Planner {
         }
     }
 
-    /// Turns the needs of one job into edges. A job that fails at once waits for nothing.
+    /// Turns the needs of one job into edges. A job that fails at once waits for nothing, but one whose host is away
+    /// may be run again.
     pub(super) fn connect_one(
         &mut self,
         at: usize,
         needs: &[Need],
         index: &HashMap<String, usize>,
     ) {
-        if self.jobs[at].fails.is_some() {
-            return;
+        match self.jobs[at].fails {
+            None | Some(EndReason::HostUnreachable { .. }) => {}
+            Some(_) => return,
         }
         match self.edges_of(at, needs, index) {
             Ok(edges) => self.jobs[at].needs = edges,

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::create::{NewRun, create};
 use super::fields::InitFields;
+use super::hosts::Hosts;
 use super::plan::WorkflowPlan;
 use super::repeat::{CannotRepeat, Scope, repeat};
 use super::runner::Runner;
@@ -106,7 +107,7 @@ pub(crate) async fn rerun(
         let mut conn = app.store.connection().await?;
         let original = rerun_original(&mut conn, run).await?.ok_or(RerunError::Unknown(run))?;
         check(&original)?;
-        let plan = plan(&mut conn, &original, &wanted.scope).await?;
+        let plan = plan(app, &mut conn, &original, &wanted.scope).await?;
         let event = event(app, &mut conn, &original).await?;
         (original, plan, event)
     };
@@ -170,6 +171,7 @@ fn check(original: &Original) -> Result<(), RerunError> {
 }
 
 async fn plan(
+    app: &App,
     conn: &mut PgConnection,
     original: &Original,
     scope: &Scope,
@@ -182,7 +184,12 @@ async fn plan(
     };
     let whole = WorkflowPlan::of_stored(&workflow);
     if *scope == Scope::All {
-        return Ok(whole);
+        if !whole.asks_for_hosts() {
+            return Ok(whole);
+        }
+        // Those of now: hosts have come and gone since.
+        let hosts = Hosts::read(conn, app.config.agents.host_rules()).await?;
+        return Ok(whole.on_hosts(&hosts));
     }
     let rows = rerun_jobs(conn, original.id).await?;
     let edges = rerun_edges(conn, original.id).await?;

@@ -319,6 +319,9 @@ fn row(
             EndReason::Init { category, message } => Some(
                 json!({"scope": "job", "category": category, "message": message, "jobName": job.name}).to_string(),
             ),
+            EndReason::HostUnreachable { .. } => Some(
+                json!({"scope": "job", "category": InitCategory::NoAgent, "message": reason.to_string(), "jobName": job.name}).to_string(),
+            ),
             _ => None,
         }),
         hold: false,

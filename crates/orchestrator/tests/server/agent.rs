@@ -66,6 +66,16 @@ impl FakeAgent {
         agent
     }
 
+    /// Connects and registers with nothing in flight, from a host of this name.
+    pub(crate) async fn on_host(port: u16, id: &str, host: &str, labels: &[&str]) -> FakeAgent {
+        let mut agent = FakeAgent::connect(port, id).await;
+        let facts = json!({"hostname": host, "platform": "linux", "arch": "x64"});
+        agent.register_with(labels, &[], facts).await;
+        let ack = agent.next().await;
+        assert_eq!(ack["type"], "register.ack", "{ack}");
+        agent
+    }
+
     /// The same as [`FakeAgent::back`] for an agent that keeps what is not acknowledged.
     pub(crate) async fn keeper(port: u16, id: &str, holding: &[&Dispatched]) -> FakeAgent {
         let mut agent = FakeAgent::connect(port, id).await;

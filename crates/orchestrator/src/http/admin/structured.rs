@@ -60,9 +60,10 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             | EndReason::QueueExpired
             | EndReason::QueueFull { .. }
             | EndReason::SchedulerInvariant { .. } => FailureCategory::Infra,
-            EndReason::Init { .. } | EndReason::Cycle { .. } | EndReason::Drift => {
-                FailureCategory::InitFailure
-            }
+            EndReason::Init { .. }
+            | EndReason::HostUnreachable { .. }
+            | EndReason::Cycle { .. }
+            | EndReason::Drift => FailureCategory::InitFailure,
             EndReason::Cancelled { .. } | EndReason::Superseded { .. } | EndReason::FailFast => {
                 FailureCategory::Cancelled
             }

@@ -1,3 +1,5 @@
+use kici_model::hosts::Host;
+use kici_model::labels::AgentLabels;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -47,7 +49,7 @@ fn graph(before: &[(bool, Vec<usize>)]) -> Graph {
         upstream: jobs[index].id,
         run_on: vec!["success".into()],
     }];
-    Graph { run: Uuid::now_v7(), routing_key: "k".into(), workflow, jobs, edges }
+    Graph { run: Uuid::now_v7(), routing_key: "k".into(), workflow, jobs, edges, hosts: None }
 }
 
 fn static_job(name: &str, needs: &[String], children: usize) -> StaticJob {
@@ -143,12 +145,31 @@ fn a_value_that_was_not_evaluated_is_refused() {
 }
 
 #[test]
-fn a_generated_job_for_all_hosts_fails_like_one_of_the_lock_file() {
-    let graph = graph(&[]);
+fn a_generated_job_for_all_hosts_becomes_a_job_for_each() {
+    let mut graph = graph(&[]);
+    let host = |agent: &str| Host {
+        agent: agent.into(),
+        name: format!("host-{agent}"),
+        labels: AgentLabels { labels: [String::from("web")].into(), ..AgentLabels::default() },
+        live: true,
+        durable: true,
+    };
+    graph.hosts = Some(Hosts::of(vec![host("b"), host("a")]));
     let mut job = static_job("everywhere", &[], 0);
-    job.runs_on_all = Some(serde_json::from_value(json!({"include": [], "exclude": []})).unwrap());
+    job.runs_on_all = Some(
+        serde_json::from_value(
+            json!({"include": [[{"kind": "exact", "value": "web"}]], "exclude": []}),
+        )
+        .unwrap(),
+    );
+    let growth = generated(&graph, &graph.jobs[0], &[job.clone()]).unwrap();
+    let names: Vec<&str> = growth.jobs.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["everywhere (host-a)", "everywhere (host-b)"]);
+    assert!(growth.jobs.iter().all(|row| row.variant_kind.as_deref() == Some("host")));
+    assert_eq!(growth.waits[0].more, 2, "who needs the group waits for both");
+    job.include_uninitialized = Some(true);
     let growth = generated(&graph, &graph.jobs[0], &[job]).unwrap();
     let [row] = growth.jobs.as_slice() else { panic!("{:?}", growth.jobs) };
     assert_eq!(row.state, "failed");
-    assert!(row.error_message.as_deref().unwrap().contains("runsOnAll"), "{row:?}");
+    assert!(row.error_message.as_deref().unwrap().contains("not supported yet"), "{row:?}");
 }

@@ -1,13 +1,14 @@
-//! Jobs that belong to certain hosts: pinned ones, and fan-outs over all of them.
+//! Jobs whose only label is the id of an agent.
 
 use kici_testkit::wait_until;
 use serde_json::{Value, json};
 
+use super::{exact, is_away};
 use crate::env::{Env, LIMIT, job};
 
 /// A job for the agents with a label.
 fn on(name: &str, label: &str) -> Value {
-    job(name, json!({"runsOn": [{"kind": "exact", "value": label}]}))
+    job(name, json!({"runsOn": [exact(label)]}))
 }
 
 #[tokio::test]
@@ -16,14 +17,7 @@ async fn a_label_that_is_an_agents_id_means_that_agent_and_it_takes_those_jobs_f
     let sha = env.commit_jobs(json!([on("any", "linux"), on("own", "box-1"), on("own2", "box-1")]));
     // Known from before; away when the run is made.
     env.agent("box-1", &["linux"]).await.vanish();
-    wait_until(LIMIT, "box-1 to be away", async || {
-        let agents = env.admin_get("/api/v1/admin/agents").await;
-        match agents["agents"][0]["state"] == "disconnected" {
-            true => Ok(()),
-            false => Err(agents),
-        }
-    })
-    .await;
+    is_away(&env, "box-1").await;
     env.push("d1", &sha).await;
     let run = env.run_is("pending").await;
     wait_until(LIMIT, "a reason", async || {
