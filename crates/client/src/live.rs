@@ -88,7 +88,8 @@ impl LiveView {
                 job.duration_ms.map(|ms| format!(" in {}", duration(ms))).unwrap_or_default();
             let why =
                 job.error_message.as_deref().map(|why| format!(": {}", printable(why, false)));
-            let text = format!("{name} {}{took}{}", job.status, why.unwrap_or_default());
+            let kept = if job.reused_from.is_some() { " (kept)" } else { "" };
+            let text = format!("{name} {}{kept}{took}{}", job.status, why.unwrap_or_default());
             return self.mark(&job.status, &text);
         }
         let more = match (&job.wait_reason, &job.agent_id) {

@@ -14,7 +14,8 @@ use crate::scope::Scope;
 
 const EVALUATE: Duration = Duration::from_secs(30);
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
-const SLOT: Duration = Duration::from_secs(60 * 60);
+/// If nobody says otherwise.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// Reports the group and waits. An error is why the job fails.
 pub(crate) async fn enter(job: &Job, concurrency: &ConcurrencyDef) -> Result<(), String> {
@@ -30,7 +31,9 @@ pub(crate) async fn enter(job: &Job, concurrency: &ConcurrencyDef) -> Result<(),
         Ok(asked) => asked,
         Err(error) => return Err(format!("the concurrency group was not reported: {error}")),
     };
+    let longest = context.spec.concurrency_wait_ms.map_or(LONGEST_WAIT, Duration::from_millis);
     let mut limit = FIRST_ANSWER;
+    let mut queued = false;
     loop {
         let answer = tokio::select! {
             answer = asked.answer(limit) => answer,
@@ -42,6 +45,12 @@ pub(crate) async fn enter(job: &Job, concurrency: &ConcurrencyDef) -> Result<(),
             Err(RequestError::Refused(why)) => {
                 context.log.text(&format!("[kici] Concurrency: not enforced here ({why})"));
                 return Ok(());
+            }
+            Err(RequestError::Late(limit)) if queued => {
+                let limit = limit.as_millis();
+                return Err(format!(
+                    "waited longer than {limit} ms for concurrency group '{group}'"
+                ));
             }
             Err(error) => return Err(format!("waiting for the concurrency group: {error}")),
         };
@@ -56,7 +65,8 @@ pub(crate) async fn enter(job: &Job, concurrency: &ConcurrencyDef) -> Result<(),
                 context.log.text(&format!(
                     "[kici] Concurrency: queued ({reason}), waiting for slot to free"
                 ));
-                limit = SLOT;
+                limit = longest;
+                queued = true;
             }
             "cancel" => {
                 return Err(format!("Cancelled by concurrency policy: {}", text("reason")));

@@ -108,6 +108,9 @@ pub struct JobSpec {
     /// Default limit of a step, ms.
     #[serde(default)]
     pub step_timeout_ms: Option<u64>,
+    /// How long the job may wait for its run's concurrency group, ms (default an hour).
+    #[serde(default)]
+    pub concurrency_wait_ms: Option<u64>,
     /// TERM to KILL, ms (default 30 000).
     #[serde(default)]
     pub grace_ms: Option<u64>,

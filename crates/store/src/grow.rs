@@ -33,6 +33,8 @@ pub struct GraphJob {
     pub state: String,
     /// Fencing number.
     pub attempt: i32,
+    /// Its head start in the queue.
+    pub priority: i16,
     /// Edges that are not met yet, and other things that it waits for.
     pub open_needs: i32,
 }
@@ -53,7 +55,7 @@ pub async fn graph_jobs(conn: &mut PgConnection, run: Uuid) -> Result<Vec<GraphJ
     sqlx::query_as!(
         GraphJob,
         r#"SELECT id, position, name, base_name, kind, lock_index, (body IS NOT NULL) AS "generated!", state, attempt,
-                  open_needs, CASE WHEN state = 'pending' THEN body::text END AS body,
+                  priority, open_needs, CASE WHEN state = 'pending' THEN body::text END AS body,
                   CASE WHEN state = 'pending' THEN environment END AS environment,
                   CASE WHEN state = 'pending' THEN env::text END AS env
              FROM job WHERE run_id = $1 ORDER BY position"#,

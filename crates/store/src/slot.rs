@@ -131,10 +131,11 @@ pub async fn slot_members(
              JOIN run r ON r.id = s.run_id
              LEFT JOIN job j ON j.id = s.job_id
             CROSS JOIN LATERAL (
-                SELECT count(*) AS waits, min(o.ready_at) AS since, min(o.wait_reason::text) AS shown,
-                       bool_or(o.wait_reason IS NULL) AS unexplained
+                SELECT count(*) AS waits, min(o.ready_at) FILTER (WHERE o.state = 'waiting') AS since,
+                       min(o.wait_reason::text) AS shown, bool_or(o.wait_reason IS NULL) AS unexplained
                   FROM job o
-                 WHERE o.run_id = s.run_id AND o.state = 'waiting' AND (s.job_id IS NULL OR o.id = s.job_id)
+                 WHERE o.run_id = s.run_id AND (s.job_id IS NULL OR o.id = s.job_id)
+                   AND (o.state = 'waiting' OR (s.asked AND NOT s.active AND o.state = 'running' AND o.kind = 'job'))
                    AND (s.job_id IS NULL OR NOT EXISTS (
                         SELECT 1 FROM slot w WHERE w.holder = s.run_id AND NOT w.active))) w
             WHERE s.group_key = $1
@@ -158,8 +159,14 @@ pub async fn slot_forget(conn: &mut PgConnection, holders: &[Uuid]) -> Result<()
 /// Gives out places. Jobs that nothing else keeps go to the queue; the caller holds the locks of their runs. Answers
 /// how many did.
 pub async fn slot_grant(conn: &mut PgConnection, holders: &[Uuid]) -> Result<u64, StoreError> {
+    // Jobs that wait with their agents go on where they are.
     sqlx::query!(
-        "UPDATE slot SET active = true, granted_at = now() WHERE holder = ANY($1) AND NOT active",
+        "WITH granted AS (
+             UPDATE slot SET active = true, granted_at = now() WHERE holder = ANY($1) AND NOT active
+             RETURNING run_id, asked)
+         UPDATE job j SET wait_reason = NULL FROM granted g
+          WHERE g.asked AND j.run_id = g.run_id AND j.state = 'running'
+            AND j.wait_reason->>'kind' = 'concurrency_limit'",
         holders,
     )
     .execute(&mut *conn)
@@ -185,7 +192,8 @@ pub async fn slot_grant(conn: &mut PgConnection, holders: &[Uuid]) -> Result<u64
     Ok(ready.into_iter().filter(|ready| *ready).count() as u64)
 }
 
-/// Writes why the waiting jobs of these places wait, where that has changed.
+/// Writes why the waiting jobs of these places wait, where that has changed: also those that wait with their agents,
+/// because only these could name the group.
 pub async fn slot_explain(
     conn: &mut PgConnection,
     reasons: &[(Uuid, String)],
@@ -196,7 +204,8 @@ pub async fn slot_explain(
         "UPDATE job j SET wait_reason = t.reason::json
            FROM unnest($1::uuid[], $2::text[]) AS t (holder, reason)
            JOIN slot s ON s.holder = t.holder
-          WHERE j.run_id = s.run_id AND (s.job_id IS NULL OR j.id = s.job_id) AND j.state = 'waiting'
+          WHERE j.run_id = s.run_id AND (s.job_id IS NULL OR j.id = s.job_id)
+            AND (j.state = 'waiting' OR (s.asked AND NOT s.active AND j.state = 'running' AND j.kind = 'job'))
             AND j.wait_reason::text IS DISTINCT FROM t.reason",
         &holder,
         &reason as _,

@@ -66,6 +66,8 @@ pub struct JobDefaults {
     pub max_log_bytes: u64,
     /// `KICI_DEFAULT_STEP_TIMEOUT_MS`.
     pub step_timeout_ms: u64,
+    /// `KICI_CONCURRENCY_WAIT_TIMEOUT_MS`: how long a job may wait for its run's concurrency group.
+    pub concurrency_wait_ms: u64,
     /// `KICI_JS_ENGINE`.
     pub engine: EngineWish,
     /// `KICI_SDK=installed`.

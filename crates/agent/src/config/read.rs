@@ -214,6 +214,7 @@ impl Vars {
             data_dir: self.data_dir(),
             max_log_bytes: self.number("KICI_MAX_LOG_SIZE_BYTES", limits::MAX_LOG_BYTES, 1),
             step_timeout_ms: self.number("KICI_DEFAULT_STEP_TIMEOUT_MS", 1_800_000, 1),
+            concurrency_wait_ms: self.number("KICI_CONCURRENCY_WAIT_TIMEOUT_MS", 3_600_000, 1000),
             engine: self.choice(
                 "KICI_JS_ENGINE",
                 EngineWish::Auto,
@@ -265,8 +266,7 @@ impl Vars {
         if self.flag("KICI_SANDBOX", false) {
             self.problem("KICI_SANDBOX", "this version has no sandbox: unset it or write false");
         }
-        for name in ["KICI_LOG_DIR", "KICI_DOCKER_KEEP_FAILED", "KICI_CONCURRENCY_WAIT_TIMEOUT_MS"]
-        {
+        for name in ["KICI_LOG_DIR", "KICI_DOCKER_KEEP_FAILED"] {
             if self.text(name).is_some_and(|value| value != "false") {
                 warnings.push(format!("{name} has no effect in this version"));
             }

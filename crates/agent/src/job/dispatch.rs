@@ -103,6 +103,7 @@ pub(crate) fn to_spec(
         is_test_run: config.is_test_run.unwrap_or(false),
         timeout_ms: config.timeout,
         step_timeout_ms: Some(defaults.step_timeout_ms),
+        concurrency_wait_ms: Some(defaults.concurrency_wait_ms),
         grace_ms: config.grace_period.map(|seconds| seconds.saturating_mul(1000)),
         max_log_bytes: Some(dispatch.max_log_size_bytes.unwrap_or(defaults.max_log_bytes)),
     })
@@ -212,6 +213,7 @@ mod tests {
             data_dir: "/data".into(),
             max_log_bytes: 10,
             step_timeout_ms: 20,
+            concurrency_wait_ms: 30_000,
             engine: EngineWish::Auto,
             installed_sdk: false,
             node: None,
@@ -276,6 +278,7 @@ mod tests {
         );
         assert_eq!((spec.timeout_ms, spec.grace_ms), (Some(2500), Some(5000)));
         assert_eq!((spec.max_log_bytes, spec.step_timeout_ms), (Some(99), Some(20)));
+        assert_eq!(spec.concurrency_wait_ms, Some(30_000));
         assert_eq!(spec.needs, None);
         assert_eq!(spec.environment.as_deref(), Some("prod"));
         assert_eq!(spec.upstream_statuses["build"], "timed_out_stale");

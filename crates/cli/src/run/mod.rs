@@ -218,6 +218,7 @@ impl LocalRun<'_> {
             is_test_run: true,
             timeout_ms: job.timeout.map(|timeout| timeout.as_millis()),
             step_timeout_ms: None,
+            concurrency_wait_ms: None,
             grace_ms: job.grace_period.map(|seconds| seconds.as_millis() * 1000),
             max_log_bytes: None,
         })

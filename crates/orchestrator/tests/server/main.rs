@@ -28,4 +28,5 @@ mod rerun;
 mod rerun_made;
 mod retention;
 mod roster;
+mod stories;
 mod transcripts;

@@ -245,6 +245,8 @@ impl Follower {
     /// Puts new lines of a job into the queue; says whether those were all.
     async fn lines(&mut self, shown: &Shown, over: bool) -> anyhow::Result<bool> {
         let (job, attempt) = (&shown.view, shown.attempt);
+        // A job that was kept from another run has the log of the one that ran.
+        let ran = job.reused_from.unwrap_or(job.job_id).0;
         for (step, step_over) in started_logs(job, shown.owner == self.app.number) {
             let log = (job.job_id.0, attempt, step);
             while !self.complete.contains(&log) {
@@ -253,7 +255,7 @@ impl Follower {
                     return Ok(false);
                 }
                 let from = self.cursors.get(&log).copied().unwrap_or(0);
-                let page = logs::read(&self.app, log.0, attempt, step, from, LINES).await?;
+                let page = logs::read(&self.app, ran, attempt, step, from, LINES).await?;
                 if page.lines.is_empty() {
                     if over || step_over {
                         self.complete.insert(log);

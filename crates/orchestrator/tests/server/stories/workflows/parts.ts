@@ -1,0 +1,2 @@
+/** What only an agent can know: the orchestrator never sees this file. */
+export const named = (name: string): string => `computed-${name}`;
