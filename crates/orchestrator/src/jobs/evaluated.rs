@@ -210,16 +210,11 @@ async fn graph(
     let jobs = graph_jobs(conn, job.run_id).await?;
     let edges = graph_edges(conn, job.run_id, &[job.id]).await?;
     let at = jobs.iter().position(|row| row.id == job.id);
-<<<<<<< HEAD
-    Ok(at
-        .map(|at| (Graph { run: job.run_id, routing_key, workflow, jobs, edges, hosts: None }, at)))
-=======
     let run = job.run_id;
     Ok(at.map(|at| {
         let priority = jobs[at].priority;
-        (Graph { run, routing_key, workflow, jobs, edges, priority }, at)
+        (Graph { run, routing_key, workflow, jobs, edges, hosts: None, priority }, at)
     }))
->>>>>>> bc5a761 (Each feature of the scheduler as a story with real programs and both engines; what they showed)
 }
 
 async fn write(conn: &mut PgConnection, growth: Growth) -> Result<(), StoreError> {

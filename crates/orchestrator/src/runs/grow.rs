@@ -37,13 +37,10 @@ pub(crate) struct Graph {
     pub(crate) jobs: Vec<GraphJob>,
     /// Edges of those that wait, and of the job that evaluates.
     pub(crate) edges: Vec<GraphEdge>,
-<<<<<<< HEAD
     /// The hosts there are, where somebody has to know.
     pub(crate) hosts: Option<Arc<Hosts>>,
-=======
     /// Head start of the job that evaluates, which those that it adds have as well.
     pub(crate) priority: i16,
->>>>>>> bc5a761 (Each feature of the scheduler as a story with real programs and both engines; what they showed)
 }
 
 /// What is added to it.

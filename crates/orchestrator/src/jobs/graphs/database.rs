@@ -137,6 +137,7 @@ impl<'a> Database<'a> {
             outputs: success.then(|| r#"{"s":{"v":1}}"#.to_owned()),
             evaluated: generator.filter(|_| success).map(|at| self.shape.generated(at)),
             dropped: told.dropped.clone(),
+            hosts: None,
         }
     }
 

@@ -281,6 +281,8 @@ impl<'a> Memory<'a> {
             workflow: self.workflow.clone(),
             jobs: self.jobs.iter().map(graph_job).collect(),
             edges: self.needs.iter().filter(waits).map(edge).collect(),
+            hosts: None,
+            priority: 0,
         };
         let growth = grow::generated(&graph, &graph.jobs[at], &made).expect("names are unique");
         self.open_jobs += growth.opened();

@@ -49,11 +49,8 @@ fn graph(before: &[(bool, Vec<usize>)]) -> Graph {
         upstream: jobs[index].id,
         run_on: vec!["success".into()],
     }];
-<<<<<<< HEAD
-    Graph { run: Uuid::now_v7(), routing_key: "k".into(), workflow, jobs, edges, hosts: None }
-=======
-    Graph { run: Uuid::now_v7(), routing_key: "k".into(), workflow, jobs, edges, priority: 0 }
->>>>>>> bc5a761 (Each feature of the scheduler as a story with real programs and both engines; what they showed)
+    let run = Uuid::now_v7();
+    Graph { run, routing_key: "k".into(), workflow, jobs, edges, hosts: None, priority: 0 }
 }
 
 fn static_job(name: &str, needs: &[String], children: usize) -> StaticJob {
