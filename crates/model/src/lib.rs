@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod critical_path;
 pub mod event;
+pub mod fields;
 pub mod generated;
 pub mod glob;
 pub mod graph;

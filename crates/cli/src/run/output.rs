@@ -1,20 +1,27 @@
 //! Shows a local run while it happens: one line for each thing that began, was said or ended.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 
 use kici_exec::spec::{JobEvent, JobStatus, StepStatus};
+use kici_model::state::JobState;
 
 /// Writes lines to the terminal; colours only where they are welcome.
 pub(super) struct Output {
     colour: bool,
     /// Width of the longest job name.
-    width: usize,
+    width: Cell<usize>,
 }
 
 impl Output {
-    pub(super) fn new(job_names: impl Iterator<Item = usize>) -> Output {
+    pub(super) fn new() -> Output {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Output { colour, width: job_names.max().unwrap_or(0) }
+        Output { colour, width: Cell::new(0) }
+    }
+
+    /// Makes room for the names of the jobs that there are now.
+    pub(super) fn fit(&self, job_names: impl Iterator<Item = usize>) {
+        self.width.set(job_names.max().unwrap_or(0));
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -22,7 +29,7 @@ impl Output {
     }
 
     fn line(&self, job: &str, text: &str) {
-        let name = self.paint("36", &format!("{job:<width$}", width = self.width));
+        let name = self.paint("36", &format!("{job:<width$}", width = self.width.get()));
         // A reader that has gone away (`| head`) ends the output, not the run.
         let _closed = writeln!(std::io::stdout(), "{name} │ {text}");
     }
@@ -32,9 +39,10 @@ impl Output {
         self.line(job, &self.paint("1", "started"));
     }
 
-    /// A job is not run.
-    pub(super) fn job_skipped(&self, job: &str, why: &str) {
-        self.line(job, &self.paint("2", &format!("skipped: {why}")));
+    /// A job ends without having run.
+    pub(super) fn job_without_run(&self, job: &str, state: JobState, why: &str) {
+        let code = if state.is_failure() { "31" } else { "2" };
+        self.line(job, &self.paint(code, &format!("{state}: {why}")));
     }
 
     /// A job ended.

@@ -1,287 +1,372 @@
-//! What a local run consists of: the jobs of one workflow, expanded, in an order that respects their needs.
+//! What a local run consists of and what became of it: jobs in an order that respects their needs.
+//!
+//! Names, needs and reasons are those of the server. `expand` makes the children of a job, `grow` adds what
+//! evaluations give, `results` has what a job sees of others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use kici_exec::spec::JobResult;
-use kici_model::graph::{self, Edge, Readiness};
-use kici_model::lock::{JobEntry, Matrix, Need, StaticJob, Workflow};
-use kici_model::matrix::{self, Combination};
-use kici_model::state::JobState;
-use kici_model::upstream;
-use serde_json::{Map, Value, json};
+use kici_model::fields::InitFields;
+use kici_model::graph::{self, Accepts, Edge, Readiness};
+use kici_model::lock::{DynamicJob, JobEntry, Need, StaticJob, Workflow};
+use kici_model::state::{EndReason, JobState};
+use serde_json::{Map, Value};
+
+use super::expand::{Child, expand};
 
 /// One job to run.
-pub(super) struct Planned<'a> {
+#[derive(Debug)]
+pub(super) struct Planned {
     /// Expanded name.
     pub(super) name: String,
-    /// As the author wrote it.
-    pub(super) job: &'a StaticJob,
-    pub(super) combination: Option<Combination>,
-    /// `{index, total, first, last}` in a fan-out with more than one child.
-    pub(super) fanout: Option<Value>,
-    edges: Vec<Edge>,
+    /// Place in the workflow's `jobs`: its own, or that of its generator.
+    pub(super) place: usize,
+    pub(super) work: Work,
+    /// Why it cannot run.
+    pub(super) fails: Option<String>,
+    pub(super) edges: Vec<Edge>,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// The author's steps.
+    Steps(Child),
+    /// The functions of a job that the lock file does not have.
+    Init(Rc<StaticJob>, InitFields),
+    /// A generator.
+    Generator,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) state: JobState,
+    pub(super) outputs: Map<String, Value>,
 }
 
 /// The jobs of a run and what became of them.
+#[derive(Debug)]
 pub(super) struct Plan<'a> {
-    pub(super) jobs: Vec<Planned<'a>>,
-    states: HashMap<String, JobState>,
-    outputs: HashMap<String, Map<String, Value>>,
+    pub(super) workflow: &'a Workflow,
+    pub(super) jobs: Vec<Planned>,
+    pub(super) ended: HashMap<String, Ended>,
 }
 
 /// What may happen next.
+#[derive(Debug)]
 pub(super) enum Next {
     /// This job can run.
     Run(usize),
-    /// This job can never run.
-    Skip(usize, String),
+    /// This job ends without having run.
+    End(usize, JobState, String),
     /// All is done.
     Over,
 }
 
 impl<'a> Plan<'a> {
-    /// Expands a workflow. `only` keeps one job and what it needs.
+    /// Expands a workflow. `only` keeps one job, or the jobs of one group, and what they need.
     pub(super) fn new(workflow: &'a Workflow, only: Option<&str>) -> anyhow::Result<Plan<'a>> {
-        let mut wanted = static_jobs(workflow)?;
-        if let Some(only) = only {
-            let keep = with_upstreams(&wanted, only)?;
-            wanted.retain(|job| keep.contains(&job.name));
+        let keep = match only {
+            Some(only) => with_upstreams(workflow, only)?,
+            None => (0..workflow.jobs.len()).collect(),
+        };
+        let mut plan = Plan { workflow, jobs: Vec::new(), ended: HashMap::new() };
+        for (place, entry) in workflow.jobs.iter().enumerate().filter(|(at, _)| keep.contains(at)) {
+            match entry {
+                JobEntry::Static(job) => plan.add(place, Rc::new((**job).clone())),
+                JobEntry::Dynamic(_) => plan.jobs.push(Planned {
+                    name: format!("__dynamic__{}__{place}", workflow.name),
+                    place,
+                    work: Work::Generator,
+                    fails: None,
+                    edges: Vec::new(),
+                }),
+                // A kind of a later schema: skipped by everybody.
+                JobEntry::Unknown(_) => {}
+            }
         }
-        let mut children: HashMap<String, Vec<String>> = HashMap::new();
-        let mut jobs = Vec::new();
-        for job in wanted {
-            let expanded = expand(job)?;
-            children.insert(
-                job.name.clone(),
-                expanded.iter().map(|child| child.name.clone()).collect(),
-            );
-            jobs.extend(expanded);
-        }
-        for planned in &mut jobs {
-            planned.edges = graph::edges(&planned.job.needs, &children, &HashMap::new());
-        }
-        Ok(Plan { jobs, states: HashMap::new(), outputs: HashMap::new() })
+        plan.connect();
+        Ok(plan)
     }
 
-    /// The next job that can run or has to be skipped, in the author's order.
-    pub(super) fn next(&self) -> Next {
-        for (index, planned) in self.jobs.iter().enumerate() {
-            if self.states.contains_key(&planned.name) {
+    /// A job of the workflow, after the one that computes its values if there are such.
+    fn add(&mut self, place: usize, job: Rc<StaticJob>) {
+        let fields = InitFields::of(&job);
+        if fields.any() {
+            self.jobs.push(Planned {
+                name: init_name(self.workflow, &job),
+                place,
+                work: Work::Init(Rc::clone(&job), fields),
+                fails: None,
+                edges: Vec::new(),
+            });
+        }
+        self.jobs.extend(expand(place, &job, false));
+    }
+
+    /// Works out what the jobs that have not ended wait for. Done again whenever jobs are added.
+    pub(super) fn connect(&mut self) {
+        let mut children: HashMap<String, Vec<String>> = HashMap::new();
+        let mut groups: HashMap<String, Vec<String>> = HashMap::new();
+        for job in &self.jobs {
+            if let Work::Steps(child) = &job.work {
+                children.entry(child.job.name.clone()).or_default().push(job.name.clone());
+            }
+            if let Some(group) = self.group_of(job.place) {
+                groups.entry(group.clone()).or_default().push(job.name.clone());
+            }
+        }
+        for at in 0..self.jobs.len() {
+            let job = &self.jobs[at];
+            if self.ended.contains_key(&job.name) || job.fails.is_some() {
                 continue;
             }
-            match graph::evaluate(&planned.edges, |name| self.states.get(name).copied()) {
-                Readiness::Ready => return Next::Run(index),
-                Readiness::Skip { reason } => return Next::Skip(index, reason.to_string()),
+            match self.edges_of(job, &children, &groups) {
+                Ok(edges) => self.jobs[at].edges = edges,
+                Err(message) => self.jobs[at].fails = Some(message),
+            }
+        }
+        self.break_cycles();
+    }
+
+    fn edges_of(
+        &self,
+        job: &Planned,
+        children: &HashMap<String, Vec<String>>,
+        groups: &HashMap<String, Vec<String>>,
+    ) -> Result<Vec<Edge>, String> {
+        let needs = self.needs_of(job);
+        self.check(job, needs, children, groups)?;
+        let mut edges = graph::edges(needs, children, groups);
+        for edge in &mut edges {
+            // Whatever the jobs of a group are needed for, they have to be known first.
+            let upstream = self.jobs.iter().find(|job| job.name == edge.upstream);
+            if upstream.is_some_and(|job| matches!(job.work, Work::Generator))
+                && !edge.accepts.contains(JobState::Success)
+            {
+                let mut run_on = edge.accepts.to_run_on();
+                run_on.push(JobState::Success.to_string());
+                edge.accepts = Accepts::from_run_on(Some(&run_on));
+            }
+        }
+        if let Work::Steps(child) = &job.work
+            && !child.generated
+        {
+            let init = init_name(self.workflow, &child.job);
+            if self.jobs.iter().any(|job| job.name == init) {
+                edges.push(Edge { upstream: init, accepts: Accepts::SUCCESS });
+            }
+        }
+        Ok(edges)
+    }
+
+    /// Refuses what the server refuses.
+    fn check(
+        &self,
+        job: &Planned,
+        needs: &[Need],
+        children: &HashMap<String, Vec<String>>,
+        groups: &HashMap<String, Vec<String>>,
+    ) -> Result<(), String> {
+        let base = job.base_name();
+        let lacks = |what: String| {
+            Err(format!("job '{base}' needs {what}, which the workflow does not have"))
+        };
+        for need in needs {
+            match need {
+                Need::Group { group, .. } if !groups.contains_key(group) => {
+                    return lacks(format!("the group '{group}'"));
+                }
+                Need::Group { .. } => {}
+                Need::Job(name) | Need::JobWhen { name, .. } => {
+                    if !children.contains_key(name) {
+                        return lacks(format!("'{name}'"));
+                    }
+                    if self.is_stranger(job, name) {
+                        return Err(format!(
+                            "job '{base}' needs '{name}', which another generator makes; need its group: dynamicGroup('…')"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a generated job names one of another generator, which its own generator has not seen.
+    fn is_stranger(&self, job: &Planned, name: &str) -> bool {
+        let is_generated =
+            |job: &Planned| matches!(&job.work, Work::Steps(child) if child.generated);
+        let own = self
+            .jobs
+            .iter()
+            .find(|other| other.place == job.place && matches!(other.work, Work::Generator));
+        let seen =
+            |name: &str| own.is_some_and(|own| own.edges.iter().any(|edge| edge.upstream == name));
+        is_generated(job)
+            && self.jobs.iter().any(|other| {
+                is_generated(other)
+                    && other.place != job.place
+                    && other.base_name() == name
+                    && !seen(&other.name)
+            })
+    }
+
+    /// Fails every job of every circle.
+    fn break_cycles(&mut self) {
+        let open = self.jobs.iter().filter(|job| !self.ended.contains_key(&job.name));
+        let edges: Vec<(&str, Vec<&str>)> = open
+            .map(|job| {
+                let upstreams = job.edges.iter().map(|edge| edge.upstream.as_str());
+                (job.name.as_str(), upstreams.collect())
+            })
+            .collect();
+        let cycles: Vec<Vec<String>> = graph::find_cycles(&edges)
+            .into_iter()
+            .map(|cycle| cycle.into_iter().map(str::to_owned).collect())
+            .collect();
+        for path in cycles {
+            let names: HashSet<String> = path.iter().cloned().collect();
+            let reason = EndReason::Cycle { path }.to_string();
+            for job in self.jobs.iter_mut().filter(|job| names.contains(&job.name)) {
+                job.edges.clear();
+                job.fails = Some(reason.clone());
+            }
+        }
+    }
+
+    /// What a job declares to need.
+    pub(super) fn needs_of<'p>(&'p self, job: &'p Planned) -> &'p [Need] {
+        match &job.work {
+            Work::Steps(child) => &child.job.needs,
+            // Values are computed from the event alone.
+            Work::Init(..) => &[],
+            Work::Generator => self
+                .generator(job.place)
+                .and_then(|entry| entry.needs.as_deref())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn generator(&self, place: usize) -> Option<&'a DynamicJob> {
+        match self.workflow.jobs.get(place) {
+            Some(JobEntry::Dynamic(entry)) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// The group of a generator and its jobs.
+    pub(super) fn group_of(&self, place: usize) -> Option<&'a String> {
+        self.generator(place)?.group.as_ref()
+    }
+
+    /// The next job that can run or ends without, in the author's order.
+    pub(super) fn next(&self) -> Next {
+        for (at, job) in self.jobs.iter().enumerate() {
+            if self.ended.contains_key(&job.name) {
+                continue;
+            }
+            if let Some(why) = &job.fails {
+                return Next::End(at, JobState::Failed, why.clone());
+            }
+            if self.is_halted(job) {
+                return Next::End(at, JobState::Skipped, EndReason::FailFast.to_string());
+            }
+            match graph::evaluate(&job.edges, |name| Some(self.ended.get(name)?.state)) {
+                Readiness::Ready => return Next::Run(at),
+                Readiness::Skip { reason } => {
+                    return Next::End(at, JobState::Skipped, reason.to_string());
+                }
                 Readiness::Wait { .. } => {}
             }
         }
         Next::Over
     }
 
+    /// Whether a sibling has stopped the rest of its fan-out.
+    fn is_halted(&self, job: &Planned) -> bool {
+        let Work::Steps(child) = &job.work else { return false };
+        let bad = |other: &Planned| {
+            let ended = self.ended.get(&other.name);
+            other.base_name() == job.base_name()
+                && ended.is_some_and(|ended| ended.state != JobState::Success)
+        };
+        child.halts && self.jobs.iter().any(bad)
+    }
+
     /// Records the end of a job.
-    pub(super) fn ended(&mut self, index: usize, state: JobState, result: Option<&JobResult>) {
-        let name = self.jobs[index].name.clone();
-        if let Some(result) = result {
-            self.outputs.insert(name.clone(), result.outputs.clone());
-        }
-        self.states.insert(name, state);
+    pub(super) fn end(&mut self, at: usize, state: JobState, result: Option<&JobResult>) {
+        let outputs = result.map(|result| result.outputs.clone()).unwrap_or_default();
+        self.ended.insert(self.jobs[at].name.clone(), Ended { state, outputs });
     }
 
-    /// Final states of the jobs that this one needs, by expanded name.
-    pub(super) fn upstream_statuses(&self, index: usize) -> BTreeMap<String, String> {
-        let edges = self.jobs[index].edges.iter();
-        edges
-            .filter_map(|edge| {
-                Some((edge.upstream.clone(), self.states.get(&edge.upstream)?.to_string()))
-            })
-            .collect()
-    }
-
-    /// Outputs of the jobs that this one needs, by the name that the author needs them under.
-    pub(super) fn upstream_outputs(&self, index: usize) -> BTreeMap<String, Value> {
-        let names = self.jobs[index].job.needs.iter().filter_map(|need| match need {
-            Need::Job(name) | Need::JobWhen { name, .. } => Some(name),
-            Need::Group { .. } => None,
-        });
-        names.map(|name| (name.clone(), self.outputs_of(name))).collect()
-    }
-
-    fn outputs_of(&self, base: &str) -> Value {
-        let children: Vec<&Planned<'_>> =
-            self.jobs.iter().filter(|planned| planned.job.name == base).collect();
-        let outputs =
-            |planned: &Planned<'_>| self.outputs.get(&planned.name).cloned().unwrap_or_default();
-        let child = |planned: &&Planned<'_>| {
-            let combination = planned.combination.as_ref()?;
-            let status = self.states.get(&planned.name).copied()?;
-            Some(upstream::Child { label: combination.label(), status, outputs: outputs(planned) })
-        };
-        match children.as_slice() {
-            [single] if single.combination.is_none() => Value::Object(outputs(single)),
-            many => upstream::matrix_outputs(&many.iter().filter_map(child).collect::<Vec<_>>()),
-        }
-    }
-
-    /// Names and states of all jobs that did not end well.
+    /// Names of all jobs that did not end well.
     pub(super) fn failed(&self) -> Vec<&str> {
-        let bad = |planned: &&Planned<'_>| {
-            self.states
-                .get(&planned.name)
-                .is_some_and(|state| state.is_failure() || *state == JobState::Cancelled)
+        let bad = |job: &&Planned| {
+            let state = self.ended.get(&job.name).map(|ended| ended.state);
+            state.is_some_and(|state| state.is_failure() || state == JobState::Cancelled)
         };
-        self.jobs.iter().filter(bad).map(|planned| planned.name.as_str()).collect()
+        self.jobs.iter().filter(bad).map(|job| job.name.as_str()).collect()
     }
 }
 
-fn static_jobs(workflow: &Workflow) -> anyhow::Result<Vec<&StaticJob>> {
-    let mut jobs = Vec::new();
-    for entry in &workflow.jobs {
-        match entry {
-            JobEntry::Static(job) => jobs.push(&**job),
-            JobEntry::Dynamic(_) => bail!(
-                "workflow '{}' has a job generator, which `kici run local` cannot run yet; run one of its static jobs with --job",
-                workflow.name
-            ),
-            JobEntry::Unknown(_) => {}
+impl Planned {
+    /// The name that the children of a fan-out share.
+    pub(super) fn base_name(&self) -> &str {
+        match &self.work {
+            Work::Steps(child) => &child.job.name,
+            Work::Init(..) | Work::Generator => &self.name,
         }
     }
-    Ok(jobs)
 }
 
-fn with_upstreams(jobs: &[&StaticJob], only: &str) -> anyhow::Result<Vec<String>> {
-    let mut keep = vec![only.to_owned()];
+fn init_name(workflow: &Workflow, job: &StaticJob) -> String {
+    format!("__init__{}__{}", workflow.name, job.name)
+}
+
+/// Places of a job, or of the generators of a group, and of all that they need.
+fn with_upstreams(workflow: &Workflow, only: &str) -> anyhow::Result<Vec<usize>> {
+    let named = |place: usize, name: &str| match &workflow.jobs[place] {
+        JobEntry::Static(job) => job.name == name,
+        _ => false,
+    };
+    let of_group = |place: usize, name: &str| match &workflow.jobs[place] {
+        JobEntry::Dynamic(entry) => entry.group.as_deref() == Some(name),
+        _ => false,
+    };
+    let all = 0..workflow.jobs.len();
+    let mut keep: Vec<usize> =
+        all.clone().filter(|at| named(*at, only) || of_group(*at, only)).collect();
+    if keep.is_empty() {
+        let names = workflow.jobs.iter().filter_map(|entry| match entry {
+            JobEntry::Static(job) => Some(job.name.clone()),
+            JobEntry::Dynamic(entry) => Some(format!("{} (a group)", entry.group.as_ref()?)),
+            JobEntry::Unknown(_) => None,
+        });
+        bail!("there is no job '{only}'; there are: {}", names.collect::<Vec<_>>().join(", "));
+    }
     let mut next = 0;
-    while let Some(name) = keep.get(next).cloned() {
+    while let Some(place) = keep.get(next).copied() {
         next += 1;
-        let Some(job) = jobs.iter().find(|job| job.name == name) else {
-            let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
-            bail!("there is no job '{only}'; there are: {}", names.join(", "));
+        let needs = match &workflow.jobs[place] {
+            JobEntry::Static(job) => job.needs.as_slice(),
+            JobEntry::Dynamic(entry) => entry.needs.as_deref().unwrap_or_default(),
+            JobEntry::Unknown(_) => &[],
         };
-        for need in &job.needs {
-            let upstream = match need {
-                Need::Job(name) | Need::JobWhen { name, .. } => name,
-                Need::Group { .. } => continue,
-            };
-            if !keep.contains(upstream) {
-                keep.push(upstream.clone());
-            }
+        for need in needs {
+            let wanted = all.clone().filter(|at| match need {
+                Need::Job(name) | Need::JobWhen { name, .. } => named(*at, name),
+                Need::Group { group, .. } => of_group(*at, group),
+            });
+            let new: Vec<usize> = wanted.filter(|at| !keep.contains(at)).collect();
+            keep.extend(new);
         }
     }
     Ok(keep)
 }
 
-fn expand(job: &StaticJob) -> anyhow::Result<Vec<Planned<'_>>> {
-    let planned = |name: String, combination, fanout| Planned {
-        name,
-        job,
-        combination,
-        fanout,
-        edges: Vec::new(),
-    };
-    match &job.matrix {
-        None => Ok(vec![planned(job.name.clone(), None, None)]),
-        Some(Matrix::Dynamic { .. }) => bail!(
-            "the matrix of job '{}' is computed by a function, which `kici run local` cannot run yet; pick another job with --job",
-            job.name
-        ),
-        Some(Matrix::Static { values }) => {
-            let list = matrix::expand(
-                &job.name,
-                values,
-                job.include.as_deref().unwrap_or_default(),
-                job.exclude.as_deref().unwrap_or_default(),
-            )
-            .context("could not expand the matrix")?;
-            let total = list.len();
-            // A child's index is the rank of its label, whatever order the children were written in.
-            let mut labels: Vec<String> = list.iter().map(Combination::label).collect();
-            labels.sort();
-            Ok(list
-                .into_iter()
-                .map(|combination| {
-                    let label = combination.label();
-                    let index = labels.iter().position(|other| *other == label).expect("it is one of them");
-                    let fanout = (total > 1).then(
-                        || json!({"index": index, "total": total, "first": index == 0, "last": index + 1 == total}),
-                    );
-                    planned(combination.child_name(&job.name), Some(combination), fanout)
-                })
-                .collect())
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn workflow(jobs: Value) -> Workflow {
-        serde_json::from_value(json!({
-            "name": "ci", "contentHash": "", "compileSchemaVersion": 0, "triggers": [], "jobs": jobs,
-        }))
-        .unwrap()
-    }
-
-    fn job(name: &str, needs: Value) -> Value {
-        json!({"_type": "static", "name": name, "needs": needs, "steps": []})
-    }
-
-    /// Plays the plan; `bad` jobs fail.
-    fn played(plan: &mut Plan<'_>, bad: &[&str]) -> Vec<String> {
-        let mut story = Vec::new();
-        loop {
-            match plan.next() {
-                Next::Run(index) => {
-                    let name = plan.jobs[index].name.clone();
-                    let state = if bad.contains(&name.as_str()) {
-                        JobState::Failed
-                    } else {
-                        JobState::Success
-                    };
-                    plan.ended(index, state, None);
-                    story.push(format!("{name} {state}"));
-                }
-                Next::Skip(index, why) => {
-                    story.push(format!("{} {why}", plan.jobs[index].name));
-                    plan.ended(index, JobState::Skipped, None);
-                }
-                Next::Over => return story,
-            }
-        }
-    }
-
-    #[test]
-    fn jobs_run_after_what_they_need_and_failures_skip_the_rest() {
-        let workflow = workflow(json!([
-            job("last", json!(["test"])),
-            job("test", json!(["build"])),
-            job("build", json!([])),
-            job("report", json!([{"name": "build", "runOn": ["success", "failed"]}])),
-        ]));
-        let mut plan = Plan::new(&workflow, None).unwrap();
-        assert_eq!(
-            played(&mut plan, &["build"]),
-            [
-                "build failed",
-                "test upstream_unmet: build (failed)",
-                "last upstream_unmet: test (skipped)",
-                "report success"
-            ]
-        );
-        assert_eq!(plan.failed(), ["build"]);
-    }
-
-    #[test]
-    fn one_job_takes_what_it_needs_along() {
-        let workflow = workflow(json!([
-            job("build", json!([])),
-            job("lint", json!([])),
-            job("test", json!(["build"])),
-        ]));
-        let mut plan = Plan::new(&workflow, Some("test")).unwrap();
-        assert_eq!(played(&mut plan, &[]), ["build success", "test success"]);
-        let error = Plan::new(&workflow, Some("tset")).err().unwrap().to_string();
-        assert_eq!(error, "there is no job 'tset'; there are: build, lint, test");
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! The configuration of jobs that evaluate, as agents of every version understand it. Pure.
 
+use kici_model::fields::InitFields;
 use kici_model::lock::{JobEntry, Workflow};
 use kici_model::state::JobKind;
 use kici_protocol::agent::{JobConfig, JobSource};
@@ -8,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::message::{entry, plain};
 use super::upstream::snapshot;
-use crate::runs::InitFields;
 
 /// For one function of a job, ms.
 const FUNCTION_MS: u64 = 60_000;

@@ -372,7 +372,7 @@ fn job_name(need: &Need) -> Option<&str> {
 /// The agent evaluates all functions of a generated job; nobody could do it later.
 fn refuse_functions(job: &StaticJob) -> Result<(), String> {
     let inline = |value: &TextValue| matches!(value, TextValue::Inline(_));
-    let computed = super::fields::InitFields::of(job).any()
+    let computed = kici_model::fields::InitFields::of(job).any()
         || matches!(job.env, Some(EnvValue::Inline(_)))
         || job.concurrency_group.as_ref().is_some_and(inline)
         || job.environments.iter().flatten().any(|environment| inline(&environment.value));

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use kici_model::fields::InitFields;
 use kici_model::graph::{edges, find_cycles};
 use kici_model::lock::{
     Approval, DynamicJob, EnvValue, JobEntry, LabelMatcher, LockFile, Need, StaticJob, TextValue,
@@ -17,7 +18,6 @@ use uuid::Uuid;
 
 use super::content::{SelectorBody, content};
 use super::expand::{Known, Window, expand};
-use super::fields::InitFields;
 use super::hosts::{self, Hosts};
 use super::runner::first_labels;
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use kici_model::fields::InitFields;
 use kici_model::graph::Accepts;
 use kici_model::lock::{EnvValue, TextValue};
 use kici_model::rerun::{Fate, Ran, chosen, failed};
@@ -11,7 +12,6 @@ use kici_store::rerun::OriginalJob;
 use uuid::Uuid;
 
 use super::expand::Window;
-use super::fields::InitFields;
 use super::plan::{Given, PlannedJob};
 
 /// Which part of a run is repeated.

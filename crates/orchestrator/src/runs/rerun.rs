@@ -4,6 +4,7 @@
 //! run (`stamp`, `create`); approvals are asked for again.
 
 use kici_model::event::Event;
+use kici_model::fields::InitFields;
 use kici_model::lock::{JobEntry, StaticJob, Workflow};
 use kici_model::state::RunState;
 use kici_store::definition::definition_get;
@@ -18,7 +19,6 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::create::{NewRun, create};
-use super::fields::InitFields;
 use super::hosts::Hosts;
 use super::plan::WorkflowPlan;
 use super::repeat::{CannotRepeat, Scope, repeat};

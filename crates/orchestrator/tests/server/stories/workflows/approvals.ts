@@ -9,11 +9,18 @@ export const gate = workflow('gate', {
   approval: { reason: 'to all customers' },
   jobs: [
     job('ship', { runsOn, run: async ({ $ }) => note($, 'shipped') }),
-    job('after', { runsOn, needs: [{ name: 'ship', when: 'always' }], run: async () => {} }),
+    job('after', {
+      runsOn,
+      needs: [{ name: 'ship', when: 'always' }],
+      run: async () => {},
+    }),
   ],
 });
 
-const build = job('build', { runsOn, steps: [step('make', async () => ({ version: '1.2' }))] });
+const build = job('build', {
+  runsOn,
+  steps: [step('make', async () => ({ version: '1.2' }))],
+});
 const deploy = job('deploy', {
   runsOn,
   needs: [build],
@@ -82,7 +89,13 @@ export const steps = workflow('steps', {
 
 export const late = workflow('late', {
   on: push({ branches: ['late'] }),
-  jobs: [job('held', { runsOn, approval: { timeout: 1 }, run: async ({ $ }) => note($, 'held ran') })],
+  jobs: [
+    job('held', {
+      runsOn,
+      approval: { timeout: 1 },
+      run: async ({ $ }) => note($, 'held ran'),
+    }),
+  ],
 });
 
 export const lateStep = workflow('late-step', {
@@ -90,7 +103,12 @@ export const lateStep = workflow('late-step', {
   jobs: [
     job('asks', {
       runsOn,
-      steps: [step('ask', { approval: { timeout: 1 }, run: async ({ $ }) => note($, 'asks ran') })],
+      steps: [
+        step('ask', {
+          approval: { timeout: 1 },
+          run: async ({ $ }) => note($, 'asks ran'),
+        }),
+      ],
     }),
   ],
 });

@@ -16,14 +16,20 @@ const work = (prefix: string) => async (ctx: StepContext) => {
 /** The lock file has the function, so waiting runs need no agent. */
 export const queue = workflow('queue', {
   on: push({ branches: ['queue'] }),
-  concurrency: { group: ({ branch }) => `queue-${branch}`, cancelInProgress: false },
+  concurrency: {
+    group: ({ branch }) => `queue-${branch}`,
+    cancelInProgress: false,
+  },
   jobs: [job('work', { runsOn, run: work('queue') })],
 });
 
 /** Only an agent can name the group, so a waiting run keeps its agent. */
 export const asked = workflow('asked', {
   on: push({ branches: ['asked'] }),
-  concurrency: { group: ({ branch }) => named(branch), cancelInProgress: false },
+  concurrency: {
+    group: ({ branch }) => named(branch),
+    cancelInProgress: false,
+  },
   jobs: [job('work', { runsOn, run: work('asked') })],
 });
 
@@ -40,7 +46,11 @@ export const newest = workflow('newest', {
       },
       run: work('newest'),
     }),
-    job('after', { runsOn, needs: [{ name: 'work', when: 'always' }], run: async ({ $ }) => note($, 'after newest') }),
+    job('after', {
+      runsOn,
+      needs: [{ name: 'work', when: 'always' }],
+      run: async ({ $ }) => note($, 'after newest'),
+    }),
   ],
 });
 
@@ -55,12 +65,27 @@ export const migrations = workflow('migrations', {
   on: push({ branches: ['jobs'] }),
   jobs: [
     job('a', { runsOn, concurrencyGroup: 'database', run: alone }),
-    job('b', { runsOn, concurrencyGroup: (event) => (event.type === 'push' ? 'database' : 'other'), run: alone }),
-    job('c', { runsOn, concurrencyGroup: () => named('database').replace('computed-', ''), run: alone }),
+    job('b', {
+      runsOn,
+      concurrencyGroup: (event) => (event.type === 'push' ? 'database' : 'other'),
+      run: alone,
+    }),
+    job('c', {
+      runsOn,
+      concurrencyGroup: () => named('database').replace('computed-', ''),
+      run: alone,
+    }),
   ],
 });
 
 export const reports = workflow('reports', {
   on: push({ branches: ['jobs'] }),
-  jobs: [job('d', { runsOn, matrix: ['1', '2'], concurrencyGroup: 'database', run: alone })],
+  jobs: [
+    job('d', {
+      runsOn,
+      matrix: ['1', '2'],
+      concurrencyGroup: 'database',
+      run: alone,
+    }),
+  ],
 });

@@ -11,18 +11,29 @@ const inline = job('inline', {
   env: (event) => ({ BRANCH: event.targetBranch ?? 'none', KIND: event.type }),
   concurrencyGroup: (event) => `group-${event.targetBranch}`,
   run: async (ctx) => {
-    say(ctx, { branch: ctx.env['BRANCH'], kind: ctx.env['KIND'], environment: ctx.environment });
+    say(ctx, {
+      branch: ctx.env['BRANCH'],
+      kind: ctx.env['KIND'],
+      environment: ctx.environment,
+    });
   },
 });
 
 const asked = job('asked', {
   runsOn,
   environment: async (event) => named(event.targetBranch ?? 'none'),
-  env: async (event) => ({ BRANCH: named(event.targetBranch ?? 'none'), N: '2' }),
+  env: async (event) => ({
+    BRANCH: named(event.targetBranch ?? 'none'),
+    N: '2',
+  }),
   concurrencyGroup: (event) => named(event.type),
   steps: [
     step('show', async (ctx) => {
-      say(ctx, { branch: ctx.env['BRANCH'], n: ctx.env['N'], environment: ctx.environment });
+      say(ctx, {
+        branch: ctx.env['BRANCH'],
+        n: ctx.env['N'],
+        environment: ctx.environment,
+      });
     }),
   ],
 });
@@ -42,7 +53,11 @@ const all = job('all', {
   matrix: async ({ $, ctx }) => [...(await $`ls`.quiet()).stdout.trim().split('\n'), ctx.job.name],
   env: async () => ({ WHO: named('all') }),
   environment: async () => named('place'),
-  run: async (ctx) => ({ v: ctx.matrix?.value, who: ctx.env['WHO'], environment: ctx.environment }),
+  run: async (ctx) => ({
+    v: ctx.matrix?.value,
+    who: ctx.env['WHO'],
+    environment: ctx.environment,
+  }),
 });
 
 const after = job('after', {
@@ -71,10 +86,22 @@ export const wrong = workflow('wrong', {
       },
       run,
     }),
-    job('inline-throws', { runsOn, env: () => ({ X: JSON.parse('no JSON') as string }), run }),
-    job('number', { runsOn, concurrencyGroup: async () => 7 as unknown as string, run }),
+    job('inline-throws', {
+      runsOn,
+      env: () => ({ X: JSON.parse('no JSON') as string }),
+      run,
+    }),
+    job('number', {
+      runsOn,
+      concurrencyGroup: async () => 7 as unknown as string,
+      run,
+    }),
     job('empty', { runsOn, matrix: async () => [], run }),
-    job('text', { runsOn, matrix: async () => 'a' as unknown as string[], run }),
+    job('text', {
+      runsOn,
+      matrix: async () => 'a' as unknown as string[],
+      run,
+    }),
     job('fine', { runsOn, run }),
     job('after', { runsOn, needs: ['throws', 'fine'], run }),
     job('anyway', {

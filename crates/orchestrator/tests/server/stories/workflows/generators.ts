@@ -5,7 +5,10 @@ import { message, note, say } from '../lib/stage';
 
 const runsOn = 'linux';
 
-const src = job('src', { runsOn, steps: [step('list', async () => ({ dirs: ['x', 'y'] }))] });
+const src = job('src', {
+  runsOn,
+  steps: [step('list', async () => ({ dirs: ['x', 'y'] }))],
+});
 
 const shards = dynamicJob('shards', async ({ $, ctx }) => {
   const branch = ctx.event.targetBranch ?? 'none';
@@ -34,7 +37,10 @@ const aware = dynamicJob('aware', {
         steps: [
           step('work', async ({ $ }) => {
             await note($, `gen-${dir} end`);
-            return { dir, seen: seen.map((shard) => `${shard.name} ${shard.status}`) };
+            return {
+              dir,
+              seen: seen.map((shard) => `${shard.name} ${shard.status}`),
+            };
           }),
         ],
       }),
@@ -75,7 +81,11 @@ export const drift = workflow('drift', {
         say(ctx, ctx.needs);
       },
     }),
-    job('strict', { runsOn, needs: [dynamicGroup('whimsical')], run: async () => {} }),
+    job('strict', {
+      runsOn,
+      needs: [dynamicGroup('whimsical')],
+      run: async () => {},
+    }),
   ],
 });
 
@@ -107,7 +117,10 @@ export const waves = workflow('waves', {
         runsOn,
         needs: ['wide'],
         run: async (ctx) => {
-          say(ctx, { outputs: ctx.jobOutputs({ name: 'wide' }), needs: ctx.needs });
+          say(ctx, {
+            outputs: ctx.jobOutputs({ name: 'wide' }),
+            needs: ctx.needs,
+          });
         },
       }),
     ]),
@@ -129,7 +142,11 @@ export const waves = workflow('waves', {
       runsOn,
       needs: [dynamicGroup('made', { when: 'always' }), { name: 'computed', when: 'always' }],
       run: async (ctx) => {
-        say(ctx, { group: ctx.needs?.['made'], computed: ctx.needs?.['computed'], at: await message(ctx.$) });
+        say(ctx, {
+          group: ctx.needs?.['made'],
+          computed: ctx.needs?.['computed'],
+          at: await message(ctx.$),
+        });
       },
     }),
   ],
@@ -150,7 +167,15 @@ export const mistakes = workflow('mistakes', {
       Array.from({ length: 101 }, (_, at) => job(`n${String(at)}`, { runsOn, run: async () => {} })),
     ),
     dynamicJob('none', async () => []),
-    job('after-none', { runsOn, needs: [dynamicGroup('none')], run: async () => {} }),
-    job('after-throws', { runsOn, needs: [dynamicGroup('throws')], run: async () => {} }),
+    job('after-none', {
+      runsOn,
+      needs: [dynamicGroup('none')],
+      run: async () => {},
+    }),
+    job('after-throws', {
+      runsOn,
+      needs: [dynamicGroup('throws')],
+      run: async () => {},
+    }),
   ],
 });

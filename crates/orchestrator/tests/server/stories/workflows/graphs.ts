@@ -23,10 +23,26 @@ const always = job('always', {
     say(ctx, { needs: ctx.needs, ok: ctx.jobOutputs(ok), v: ok.result.s.v });
   },
 });
-const onfail = job('onfail', { runsOn, needs: [{ name: 'bad', when: 'on-failure' }], run });
-const onfailok = job('onfailok', { runsOn, needs: [{ name: 'ok', when: 'on-failure' }], run });
-const onskip = job('onskip', { runsOn, needs: [{ name: 'dflt2', when: 'on-skip' }], run });
-const raw = job('raw', { runsOn, needs: [{ name: 'dflt2', when: ['skipped'] }], run });
+const onfail = job('onfail', {
+  runsOn,
+  needs: [{ name: 'bad', when: 'on-failure' }],
+  run,
+});
+const onfailok = job('onfailok', {
+  runsOn,
+  needs: [{ name: 'ok', when: 'on-failure' }],
+  run,
+});
+const onskip = job('onskip', {
+  runsOn,
+  needs: [{ name: 'dflt2', when: 'on-skip' }],
+  run,
+});
+const raw = job('raw', {
+  runsOn,
+  needs: [{ name: 'dflt2', when: ['skipped'] }],
+  run,
+});
 
 export const needs = workflow('needs', {
   on: push({ branches: ['needs'] }),
@@ -38,7 +54,11 @@ const grid = job('m', {
   matrix: { os: ['lin', 'mac'], node: ['18', '20'] },
   exclude: [{ os: 'mac', node: '18' }],
   include: [{ os: 'win', node: '22', extra: 'y' }],
-  run: async ({ matrix, fanout }) => ({ matrix, index: fanout?.index, total: fanout?.total }),
+  run: async ({ matrix, fanout }) => ({
+    matrix,
+    index: fanout?.index,
+    total: fanout?.total,
+  }),
 });
 const turns = job('arr', {
   runsOn,
@@ -57,7 +77,11 @@ const after = job('after', {
   runsOn,
   needs: [grid, turns],
   run: async (ctx) => {
-    say(ctx, { m: ctx.needs?.['m'], arr: ctx.needs?.['arr'], outputs: ctx.jobOutputs(turns) });
+    say(ctx, {
+      m: ctx.needs?.['m'],
+      arr: ctx.needs?.['arr'],
+      outputs: ctx.jobOutputs(turns),
+    });
   },
 });
 const halting = job('ff', {

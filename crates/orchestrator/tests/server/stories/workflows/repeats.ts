@@ -11,7 +11,9 @@ const build = job('build', {
       await note($, 'build');
       log.info('made it');
       // Another one in each run.
-      return { serial: (await $`grep -c build "$HOME/journal"`.quiet()).stdout.trim() };
+      return {
+        serial: (await $`grep -c build "$HOME/journal"`.quiet()).stdout.trim(),
+      };
     }),
   ],
 });
@@ -40,7 +42,11 @@ const test = job('test', {
   },
 });
 
-const deploy = job('deploy', { runsOn, needs: [test], run: async ({ $ }) => note($, 'deploy') });
+const deploy = job('deploy', {
+  runsOn,
+  needs: [test],
+  run: async ({ $ }) => note($, 'deploy'),
+});
 const report = job('report', {
   runsOn,
   needs: [{ name: 'test', when: 'always' }],
@@ -81,6 +87,10 @@ export const endless = workflow('endless', {
       onCancel: async ({ $ }) => note($, 'stopped'),
       run: async ({ $ }) => waitFor($, 'never'),
     }),
-    job('after', { runsOn, needs: [{ name: 'work', when: 'always' }], run: async ({ $ }) => note($, 'after') }),
+    job('after', {
+      runsOn,
+      needs: [{ name: 'work', when: 'always' }],
+      run: async ({ $ }) => note($, 'after'),
+    }),
   ],
 });

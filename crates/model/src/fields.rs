@@ -1,19 +1,24 @@
-//! Which values of a job only an agent can compute: functions that are not in the lock file as inline expressions.
+//! Which values of a job only a run of its code can compute: functions that are not in the lock file as inline
+//! expressions.
 
-use kici_model::lock::{EnvValue, Matrix, StaticJob, TextValue};
+use crate::lock::{EnvValue, Matrix, StaticJob, TextValue};
 
 /// The values of one job that an init job has to compute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct InitFields {
-    pub(crate) environment: bool,
-    pub(crate) env: bool,
-    pub(crate) concurrency_group: bool,
-    pub(crate) matrix: bool,
+pub struct InitFields {
+    /// Its environments.
+    pub environment: bool,
+    /// Its variables.
+    pub env: bool,
+    /// Its concurrency group.
+    pub concurrency_group: bool,
+    /// Its matrix.
+    pub matrix: bool,
 }
 
 impl InitFields {
     /// Those of a job of a lock file.
-    pub(crate) fn of(job: &StaticJob) -> InitFields {
+    pub fn of(job: &StaticJob) -> InitFields {
         let unknown = |value: &TextValue| matches!(value, TextValue::Text(name) if name.is_empty());
         InitFields {
             environment: job
@@ -28,7 +33,8 @@ impl InitFields {
         }
     }
 
-    pub(crate) fn any(self) -> bool {
+    /// Whether there is one.
+    pub fn any(self) -> bool {
         self != InitFields::default()
     }
 }
