@@ -29,5 +29,5 @@ pub use follow::Follow;
 pub use holds::HoldsQuery;
 pub use queue::QueueQuery;
 pub use request::Client;
-pub use runs::RunsQuery;
+pub use runs::{LogsQuery, RunsQuery};
 pub use webhook::Delivery;

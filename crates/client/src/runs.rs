@@ -36,6 +36,20 @@ pub struct RunsQuery {
     pub offset: Option<i64>,
 }
 
+/// Which lines of a step's log are wanted.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogsQuery {
+    /// The first of them.
+    pub cursor: u64,
+    /// How many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only those of this attempt; otherwise those of all, one after the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i32>,
+}
+
 impl Client {
     /// A page of runs, newest first.
     pub async fn run_list(&self, query: &RunsQuery) -> Result<RunList, ClientError> {
@@ -89,19 +103,18 @@ impl Client {
         self.send(Method::POST, &below(&id.to_string(), "rerun"), body).await
     }
 
-    /// Lines of a step's log, from `cursor` on.
+    /// Lines of a step's log.
     pub async fn step_logs(
         &self,
         run: RunId,
         job: JobId,
         step: i32,
-        cursor: u64,
-        limit: u32,
+        query: &LogsQuery,
     ) -> Result<LogPage, ClientError> {
         let (run, job, step) = (run.to_string(), job.to_string(), step.to_string());
         let [api, v1, admin, runs] = RUNS;
         let path = [api, v1, admin, runs, &run, "jobs", &job, "steps", &step, "logs"];
-        self.get(&path, &[("cursor", cursor), ("limit", limit.into())]).await
+        self.get(&path, query).await
     }
 
     /// The events of a run, from its beginning to its end.

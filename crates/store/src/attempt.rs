@@ -63,3 +63,20 @@ pub async fn attempt_of_run(
     .await
     .map_err(StoreError::in_call("attempt_of_run"))
 }
+
+/// Such attempts of a job, oldest first.
+pub async fn attempt_of_job(
+    conn: &mut PgConnection,
+    job: Uuid,
+) -> Result<Vec<AttemptView>, StoreError> {
+    sqlx::query_as!(
+        AttemptView,
+        r#"SELECT job_id, attempt, agent_id, reason::text AS "reason!", started_at AS "started_at: Time",
+                  ended_at AS "ended_at: Time"
+             FROM attempt WHERE job_id = $1 ORDER BY attempt"#,
+        job,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("attempt_of_job"))
+}

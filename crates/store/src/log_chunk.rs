@@ -154,3 +154,42 @@ pub async fn log_chunk_extent(
         steps: rows.into_iter().map(|row| (row.step, row.next)).collect(),
     })
 }
+
+/// The earlier attempts in which a step has stored lines, with how many: in order.
+pub async fn log_chunk_attempts(
+    conn: &mut PgConnection,
+    job: Uuid,
+    before: i32,
+    step: i32,
+) -> Result<Vec<(i32, i64)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT attempt, max(first_line + lines) AS "lines!" FROM log_chunk
+            WHERE job_id = $1 AND attempt < $2 AND step = $3 GROUP BY attempt ORDER BY attempt"#,
+        job,
+        before,
+        step,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("log_chunk_attempts"))?;
+    Ok(rows.into_iter().map(|row| (row.attempt, row.lines)).collect())
+}
+
+/// Up to which number the messages are stored of the last attempt before this one that an agent was given.
+pub async fn log_chunk_numbered(
+    conn: &mut PgConnection,
+    job: Uuid,
+    before: i32,
+    agent: &str,
+) -> Result<i64, StoreError> {
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(max(seq), 0) AS "seq!" FROM log_chunk WHERE job_id = $1 AND attempt = (
+              SELECT max(attempt) FROM attempt WHERE job_id = $1 AND attempt < $2 AND agent_id = $3)"#,
+        job,
+        before,
+        agent,
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(StoreError::in_call("log_chunk_numbered"))
+}

@@ -255,6 +255,8 @@ pub async fn need_part(
 pub struct StepView {
     /// Its job.
     pub job_id: Uuid,
+    /// The job's attempt.
+    pub attempt: i32,
     /// Its index.
     pub index: i32,
     /// Its name.
@@ -296,7 +298,7 @@ pub async fn step_part(
 ) -> Result<Vec<StepView>, StoreError> {
     sqlx::query_as!(
         StepView,
-        r#"SELECT j.id AS job_id, s.idx AS "index", s.name, s.step_type, s.state, s.exit_code, s.signal, s.error,
+        r#"SELECT j.id AS job_id, s.attempt, s.idx AS "index", s.name, s.step_type, s.state, s.exit_code, s.signal, s.error,
                   s.duration_ms, s.group_id, s.secrets, s.data::text, s.started_at AS "started_at: Time",
                   s.finished_at AS "finished_at: Time"
              FROM job j JOIN step s ON s.job_id = coalesce(j.reused_from, j.id) AND s.attempt = j.attempt
@@ -309,4 +311,21 @@ pub async fn step_part(
     .fetch_all(conn)
     .await
     .map_err(StoreError::in_call("step_part"))
+}
+
+/// The steps of earlier attempts of a run's jobs.
+pub async fn step_earlier(conn: &mut PgConnection, run: Uuid) -> Result<Vec<StepView>, StoreError> {
+    sqlx::query_as!(
+        StepView,
+        r#"SELECT j.id AS job_id, s.attempt, s.idx AS "index", s.name, s.step_type, s.state, s.exit_code, s.signal,
+                  s.error, s.duration_ms, s.group_id, s.secrets, s.data::text, s.started_at AS "started_at: Time",
+                  s.finished_at AS "finished_at: Time"
+             FROM job j JOIN step s ON s.job_id = j.id AND s.attempt < j.attempt
+            WHERE j.run_id = $1 AND j.attempt > 1
+            ORDER BY j.position, s.attempt, s.idx, s.started_at, s.name"#,
+        run,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("step_earlier"))
 }

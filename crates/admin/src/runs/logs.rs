@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use kici_client::Client;
 use kici_client::live::{LiveView, printable};
+use kici_client::{Client, LogsQuery};
 use kici_model::ids::RunId;
 use kici_protocol::http::follow::RunEvent;
 use kici_protocol::http::runs::{JobView, LogLine};
@@ -29,6 +29,9 @@ pub(crate) struct Logs {
     /// Only this step, by its number; -1 is what happened around the steps.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     step: Option<i32>,
+    /// Only this attempt of each job, by its number. Otherwise the attempts follow each other.
+    #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = clap::value_parser!(i32).range(1..))]
+    attempt: Option<i32>,
     /// Go on until the run ends, and show jobs and steps as they start and end.
     #[arg(long, short)]
     follow: bool,
@@ -67,7 +70,8 @@ impl Logs {
         for job in &jobs {
             // Hooks may share the number of a step, and then its log.
             let mut steps: BTreeMap<i32, &str> = BTreeMap::from([(AROUND, "setup")]);
-            for step in job.steps.iter().flatten() {
+            let earlier = job.attempts.iter().rev().flat_map(|attempt| &attempt.steps);
+            for step in job.steps.iter().flatten().chain(earlier) {
                 steps.entry(step.step_index).or_insert(&step.step_name);
             }
             for (index, name) in steps.into_iter().filter(|(index, _)| self.wants_step(*index)) {
@@ -93,7 +97,8 @@ impl Logs {
         let mut shown = 0;
         let mut cursor = Some(0);
         while let Some(from) = cursor {
-            let page = client.step_logs(self.run, job.job_id, index, from, PAGE).await?;
+            let query = LogsQuery { cursor: from, limit: Some(PAGE), attempt: self.attempt };
+            let page = client.step_logs(self.run, job.job_id, index, &query).await?;
             for line in page.lines {
                 let line = parsed(&line.value);
                 shown += 1;

@@ -64,13 +64,15 @@ impl Reader {
             self.app.facts.flush().await;
             reconciled = self.compare(&agent.id, &register).await?;
             for (job, held) in &reconciled.held {
-                let of = (*job, held.attempt);
-                self.app.logs.adopted(&self.app, of, &self.acks, keeps).await;
+                let (of, acks) = ((*job, held.attempt), &self.acks);
+                let from = reconciled.anew.contains(job).then_some(agent.id.as_str());
+                self.app.logs.adopted(&self.app, of, from, acks, keeps).await;
             }
             // Jobs of its that have ended: the rest of their log may follow, and must find the log as it is now.
             for (job, attempt) in reconciled.past.iter().filter(|_| keeps) {
                 if let Some(attempt) = attempt {
-                    self.app.logs.adopted(&self.app, (*job, *attempt), &self.acks, keeps).await;
+                    let (of, acks) = ((*job, *attempt), &self.acks);
+                    self.app.logs.adopted(&self.app, of, None, acks, keeps).await;
                 }
             }
             let held = std::mem::take(&mut reconciled.held);

@@ -41,6 +41,8 @@ pub(super) struct Stop {
 pub(super) struct Reconciled {
     /// Jobs that the connection holds now.
     pub(super) held: HashMap<Uuid, Held>,
+    /// Those of them that go on as another attempt than the one that the agent was given.
+    pub(super) anew: Vec<Uuid>,
     pub(super) stop: Vec<Stop>,
     /// Jobs that the agent names and that are no longer its own; with the attempt if it was the agent's to the end.
     pub(super) past: Vec<(Uuid, Option<i32>)>,
@@ -144,6 +146,7 @@ async fn keep(
         return Ok(());
     };
     info!(job.id = %id, agent.id = agent, attempt, "job goes on with its agent");
+    done.anew.extend(waits.then_some(id));
     done.held.insert(
         id,
         Held { run: row.run_id, attempt, started: row.state != "queued", unlogged: false },

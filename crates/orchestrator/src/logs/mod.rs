@@ -1,9 +1,10 @@
 //! Logs of jobs: gathered in memory, sealed into objects, read from both.
 //!
 //! `buffer` holds the lines of one job until they are stored, `marks` knows which messages an agent may forget,
-//! `sealing` stores and indexes, `storage` keeps objects, `read` puts stored lines and those in memory together. Lines
-//! never go into rows: a row only says in which object they lie.
+//! `sealing` stores and indexes, `storage` keeps objects, `read` puts stored lines and those in memory together,
+//! `attempts` the logs of several attempts. Lines never go into rows: a row only says in which object they lie.
 
+mod attempts;
 mod buffer;
 mod marks;
 mod read;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use kici_protocol::agent::LogChunk;
-use kici_store::log_chunk::{LogExtent, log_chunk_take_over};
+use kici_store::StoreError;
+use kici_store::log_chunk::{LogExtent, log_chunk_numbered, log_chunk_take_over};
 use tokio::sync::Notify;
 use tracing::warn;
 use uuid::Uuid;
@@ -28,6 +30,7 @@ use buffer::{JobBuffer, Push};
 use marks::Marks;
 use storage::Storage;
 
+pub(crate) use attempts::read_all;
 pub(crate) use read::{LogLine, read};
 pub(crate) use sealing::spawn;
 
@@ -89,6 +92,7 @@ impl Logs {
         let entry = self.job(job);
         let mut buffer = entry.buffer.lock().await;
         if buffer.attempt() != Some(attempt) {
+            self.put_away(app, job, &entry, &mut buffer).await;
             match place {
                 Place::First => entry.begin(&mut buffer, attempt),
                 // A log that was silent for long has left the memory.
@@ -116,11 +120,13 @@ impl Logs {
     }
 
     /// A job goes on with its agent. When it was logged by another process before, its numbering goes on from
-    /// storage. The possible gap is marked, unless the agent `keeps` what it is not told to be stored.
+    /// storage. The possible gap is marked, unless the agent `keeps` what it is not told to be stored. When it goes on
+    /// as another attempt than the one that this agent, `from`, was given, the agent's numbers go on all the same.
     pub(crate) async fn adopted(
         &self,
         app: &App,
         (job, attempt): (Uuid, i32),
+        from: Option<&str>,
         acks: &Arc<Acks>,
         keeps: bool,
     ) {
@@ -129,7 +135,13 @@ impl Logs {
         entry.hears(acks);
         // The agent may have been elsewhere meanwhile, so that what is here is no longer all.
         let here = buffer.attempt() == Some(attempt);
-        let stored = extent(app, job, attempt).await;
+        if !here {
+            self.put_away(app, job, &entry, &mut buffer).await;
+        }
+        let mut stored = extent(app, job, attempt).await;
+        if let (Some(agent), Some(stored)) = (from, &mut stored) {
+            stored.seq = stored.seq.max(numbered(app, job, attempt, agent).await);
+        }
         if here && stored.as_ref().is_none_or(|stored| !stored.taken_over) {
             return;
         }
@@ -138,6 +150,13 @@ impl Logs {
             entry.tell(job);
         } else {
             buffer.add(-1, jiff::Timestamp::now().as_millisecond(), &[GAP.to_owned()]);
+        }
+    }
+
+    /// Stores what is left of an earlier attempt before another takes the buffer.
+    async fn put_away(&self, app: &App, job: Uuid, entry: &Job, buffer: &mut JobBuffer) {
+        if buffer.pending_bytes() > 0 || buffer.has_unindexed() {
+            self.store(app, job, entry, buffer).await;
         }
     }
 
@@ -231,4 +250,17 @@ async fn extent(app: &App, job: Uuid, attempt: i32) -> Option<LogExtent> {
             None
         }
     }
+}
+
+/// Up to which number the messages are stored that an agent sent about the attempt that it was given before.
+async fn numbered(app: &App, job: Uuid, attempt: i32, agent: &str) -> i64 {
+    let seq = async {
+        let mut conn = app.store.connection().await?;
+        log_chunk_numbered(&mut conn, job, attempt, agent).await
+    };
+    let seq: Result<i64, StoreError> = seq.await;
+    seq.unwrap_or_else(|error| {
+        warn!(job.id = %job, error = %Chain(&error), "could not read how far the log of an earlier attempt goes");
+        0
+    })
 }

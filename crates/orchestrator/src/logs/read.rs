@@ -1,7 +1,7 @@
-//! Reads the log of a step: stored lines first, then those that are still in memory.
+//! Reads the log of a step in one attempt: stored lines first, then those that are still in memory.
 
-use kici_store::StoreError;
 use kici_store::log_chunk::{LogChunkRow, log_chunk_extent, log_chunk_read};
+use kici_store::{PgConnection, StoreError};
 use uuid::Uuid;
 
 use super::buffer::Extent;
@@ -18,6 +18,8 @@ pub(crate) struct LogLine {
     pub(crate) timestamp: i64,
     /// Its text.
     pub(crate) text: String,
+    /// It is no line of the step: it says that this attempt begins here.
+    pub(crate) begins: Option<i32>,
 }
 
 /// Some lines of a step.
@@ -63,6 +65,24 @@ pub(crate) async fn read(
     Ok(page)
 }
 
+/// How many lines a step has so far.
+pub(super) async fn total(app: &App, job: Uuid, attempt: i32, step: i32) -> Result<i64, LogError> {
+    let memory = in_memory(app, job, attempt, step).await;
+    let mut conn = app.store.connection().await?;
+    let stored = stored_lines(&mut conn, job, attempt, step).await?;
+    Ok(memory.last().map_or(0, |last| last.first_line + last.lines).max(stored))
+}
+
+async fn stored_lines(
+    conn: &mut PgConnection,
+    job: Uuid,
+    attempt: i32,
+    step: i32,
+) -> Result<i64, StoreError> {
+    let steps = log_chunk_extent(conn, job, attempt).await?.steps;
+    Ok(steps.into_iter().find(|(of, _)| *of == step).map_or(0, |(_, next)| next))
+}
+
 async fn in_memory(app: &App, job: Uuid, attempt: i32, step: i32) -> Vec<Extent> {
     match app.logs.known(job) {
         Some(entry) => entry.buffer.lock().await.extents(attempt, step),
@@ -83,8 +103,8 @@ async fn stored(
         let (rows, total) = {
             let mut conn = app.store.connection().await?;
             let rows = log_chunk_read(&mut conn, job, attempt, step, page.next, ROWS).await?;
-            let steps = log_chunk_extent(&mut conn, job, attempt).await?.steps;
-            (rows, steps.into_iter().find(|(of, _)| *of == step).map_or(0, |(_, next)| next))
+            let total = stored_lines(&mut conn, job, attempt, step).await?;
+            (rows, total)
         };
         let more = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
         for LogChunkRow { first_line, object, writer, start_byte, bytes, .. } in rows {
@@ -113,8 +133,8 @@ fn take(page: &mut LogPage, first_line: i64, bytes: &[u8], limit: usize) {
         if number >= page.next {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
             let (timestamp, text) = line.split_once('\t').unwrap_or(("0", &line));
-            page.lines
-                .push(LogLine { timestamp: timestamp.parse().unwrap_or(0), text: text.to_owned() });
+            let timestamp = timestamp.parse().unwrap_or(0);
+            page.lines.push(LogLine { timestamp, text: text.to_owned(), begins: None });
             page.next = number + 1;
         }
     }

@@ -175,6 +175,9 @@ pub struct AttemptView {
     pub reason: Option<EndReason>,
     /// The same in words.
     pub message: String,
+    /// The steps that it came to, if steps were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepView>,
 }
 
 /// A job that another one waits for.
@@ -188,7 +191,7 @@ pub struct NeedView {
 }
 
 /// A step of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
     /// Its position in the job, from 0.
@@ -234,7 +237,8 @@ pub struct LogPage {
     pub step_index: i32,
     /// How many lines are stored by now.
     pub total_lines: u64,
-    /// The lines from the cursor on; each value is one stored line, the JSON text of a [`LogLine`].
+    /// The lines from the cursor on; each value is one stored line, the JSON text of a [`LogLine`]. Unless one attempt was
+    /// asked for, these are the lines of all attempts; one with `meta.attempt` says that another begins.
     pub lines: Vec<Untrusted<String>>,
     /// Where to go on; `null` at the end of what is stored.
     pub next_cursor: Option<u64>,

@@ -81,9 +81,9 @@ struct Follower {
     /// The run and the jobs as they were last told, as JSON.
     told_run: String,
     told_jobs: HashMap<Uuid, String>,
-    /// The next line of each (job, attempt, step).
-    cursors: HashMap<(Uuid, i32, i32), i64>,
-    /// Logs that are told to their end.
+    /// The next line of each (job, step), over all attempts.
+    cursors: HashMap<(Uuid, i32), i64>,
+    /// Logs, up to an attempt, that are told to their end.
     complete: HashSet<(Uuid, i32, i32)>,
     /// Jobs whose end was seen.
     over: HashSet<Uuid>,
@@ -254,8 +254,8 @@ impl Follower {
                     // Memory stays bounded; the rest comes with the next look.
                     return Ok(false);
                 }
-                let from = self.cursors.get(&log).copied().unwrap_or(0);
-                let page = logs::read(&self.app, ran, attempt, step, from, LINES).await?;
+                let from = self.cursors.get(&(log.0, step)).copied().unwrap_or(0);
+                let page = logs::read_all(&self.app, ran, attempt, step, from, LINES).await?;
                 if page.lines.is_empty() {
                     if over || step_over {
                         self.complete.insert(log);
@@ -264,7 +264,7 @@ impl Follower {
                 }
                 // After a gap the lines are the last ones before `next`.
                 let first = page.next - i64::try_from(page.lines.len())?;
-                self.cursors.insert(log, page.next);
+                self.cursors.insert((log.0, step), page.next);
                 self.queue.push_back(RunEvent::Log {
                     job_id: job.job_id,
                     job_name: job.job_name.clone(),
@@ -293,6 +293,11 @@ fn started_logs(job: &JobView, here: bool) -> Vec<(i32, bool)> {
             // Hooks may share an index with others.
             Some((_, all_over)) => *all_over &= over,
             None => logs.push((step.step_index, over)),
+        }
+    }
+    for step in job.attempts.iter().flat_map(|attempt| &attempt.steps) {
+        if logs.iter().all(|(index, _)| *index != step.step_index) {
+            logs.push((step.step_index, false));
         }
     }
     logs

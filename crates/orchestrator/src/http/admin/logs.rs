@@ -1,4 +1,4 @@
-//! What the steps of a job wrote, page by page.
+//! What the steps of a job wrote, page by page: in all attempts one after the other, or in one of them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -32,6 +32,7 @@ pub(super) fn routes() -> Routes {
 struct PageQuery {
     cursor: Option<u64>,
     limit: Option<u32>,
+    attempt: Option<i32>,
 }
 
 async fn page(
@@ -54,9 +55,17 @@ async fn page(
         return Err(ApiError::NotFound(format!("Job {job} not found in run {run}")));
     };
     let ran = row.reused_from.unwrap_or(job.0);
-    let found = logs::read(&app, ran, row.attempt, step, from, limit)
-        .await
-        .map_err(|error| ApiError::Internal(Box::new(error)))?;
+    let found = match query.attempt {
+        None => logs::read_all(&app, ran, row.attempt, step, from, limit).await,
+        Some(attempt) if (1..=row.attempt).contains(&attempt) => {
+            logs::read(&app, ran, attempt, step, from, limit).await
+        }
+        Some(attempt) => {
+            let text = format!("Job {job} has no attempt {attempt}: it has {}", row.attempt);
+            return Err(ApiError::NotFound(text));
+        }
+    };
+    let found = found.map_err(|error| ApiError::Internal(Box::new(error)))?;
     let next = u64::try_from(found.next).unwrap_or(cursor);
     let total_lines = u64::try_from(found.total).unwrap_or(0);
     let lines = found.lines.iter().map(|line| {
@@ -79,6 +88,6 @@ pub(super) fn shown(line: &logs::LogLine) -> LogLine {
         ts: Timestamp::from_unix_micros(line.timestamp.saturating_mul(1000)).to_string(),
         level: "info".into(),
         msg: line.text.clone(),
-        meta: None,
+        meta: line.begins.map(|attempt| serde_json::json!({ "attempt": attempt })),
     }
 }

@@ -6,7 +6,7 @@ use kici_model::ids::{JobId, RunId};
 use kici_model::state::EndReason;
 use kici_protocol::http::runs::{AttemptView, JobView, NeedView, RunDetail, RunView, StepView};
 use kici_store::attempt::{self, attempt_of_run};
-use kici_store::view::{self, ALL, Places, job_part, need_part, step_part};
+use kici_store::view::{self, ALL, Places, job_part, need_part, step_earlier, step_part};
 use kici_store::{PgConnection, StoreError, Time};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -100,6 +100,14 @@ async fn part(
     for row in attempt_of_run(conn, run).await? {
         attempts.entry(row.job_id).or_default().push(attempt(row));
     }
+    if with_steps && !attempts.is_empty() {
+        for row in step_earlier(conn, run).await? {
+            let of = attempts.get_mut(&row.job_id).into_iter().flatten();
+            if let Some(of) = of.rev().find(|attempt| attempt.attempt == row.attempt) {
+                of.steps.push(step(row));
+            }
+        }
+    }
     let jobs = rows.into_iter().map(|row| {
         let id = row.id;
         let steps = with_steps.then(|| steps.remove(&id).unwrap_or_default());
@@ -146,6 +154,7 @@ fn attempt(row: attempt::AttemptView) -> AttemptView {
         ended_at: timestamp(row.ended_at),
         message: reason.as_ref().map(ToString::to_string).unwrap_or_default(),
         reason,
+        steps: Vec::new(),
     }
 }
 
