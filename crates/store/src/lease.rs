@@ -253,7 +253,8 @@ pub async fn job_of_agent(conn: &mut PgConnection, agent: &str) -> Result<Vec<Jo
 }
 
 /// Gives a job to the agent that says it is running it: its own, or one that waits in the queue. Answers the
-/// new attempt; `None` when it went to another or has ended. One that has not started has to within `start_within`.
+/// new attempt; `None` when it went to another or has ended. One that has not started has to within `start_within`; one
+/// that this agent started as an earlier attempt is running, as the agent will not say so again.
 pub async fn job_adopt(
     conn: &mut PgConnection,
     job: Uuid,
@@ -263,12 +264,16 @@ pub async fn job_adopt(
     grace: Duration,
 ) -> Result<Option<i32>, StoreError> {
     sqlx::query_scalar!(
-        "UPDATE job SET agent_id = $2, owner = $3, attempt = attempt + CASE WHEN agent_id IS NULL THEN 1 ELSE 0 END,
-                acked = true, wait_reason = NULL,
-                deadline = CASE state WHEN 'cancelling' THEN deadline
-                                      WHEN 'queued' THEN now() + make_interval(secs => $4)
-                                      ELSE job_time_up(started_at, timeout_ms, $5) END,
-                state = CASE WHEN state = 'recovering' THEN 'running' ELSE state END, heartbeat_at = now()
+        "UPDATE job j SET agent_id = $2, owner = $3, acked = true, wait_reason = NULL, heartbeat_at = now(),
+                attempt = attempt + CASE WHEN agent_id IS NULL THEN 1 ELSE 0 END,
+                started_at = CASE WHEN agent_id IS NULL AND b.ran THEN now() ELSE started_at END,
+                deadline = CASE WHEN state = 'cancelling' THEN deadline
+                                WHEN agent_id IS NULL AND b.ran THEN job_time_up(now(), timeout_ms, $5)
+                                WHEN state = 'queued' THEN now() + make_interval(secs => $4)
+                                ELSE job_time_up(started_at, timeout_ms, $5) END,
+                state = CASE WHEN state = 'recovering' OR (agent_id IS NULL AND b.ran) THEN 'running' ELSE state END
+           FROM (SELECT EXISTS (SELECT FROM attempt WHERE job_id = $1 AND agent_id = $2 AND started_at IS NOT NULL)
+                     AS ran) b
           WHERE id = $1 AND finished_at IS NULL AND (agent_id = $2 OR (agent_id IS NULL AND state = 'queued'))
       RETURNING attempt",
         job,
