@@ -94,7 +94,18 @@ pub async fn selector_get(
     .map_err(StoreError::in_call("selector_get"))
 }
 
-/// Records why jobs of a selector wait for an agent; `None` when nothing keeps them.
+/// Selectors whose jobs are said to wait, with the reasons as they are stored.
+pub async fn selector_waits(conn: &mut PgConnection) -> Result<Vec<(Uuid, String)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, wait_reason::text AS "reason!" FROM selector WHERE wait_reason IS NOT NULL"#
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("selector_waits"))?;
+    Ok(rows.into_iter().map(|row| (row.id, row.reason)).collect())
+}
+
+/// Records why jobs of a selector wait for an agent; `None` when there are no such jobs.
 pub async fn selector_wait(
     conn: &mut PgConnection,
     reasons: &[(Uuid, Option<String>)],

@@ -104,6 +104,8 @@ pub struct GiveBack {
     pub failed: bool,
     /// The agent that refused it.
     pub refused_by: Option<String>,
+    /// Why, shown while it pauses.
+    pub why: Option<String>,
     /// Only if the agent has not acknowledged it.
     pub only_unacked: bool,
 }
@@ -111,17 +113,22 @@ pub struct GiveBack {
 /// Puts a job that never started back into the queue. `false`: it is not that agent's any more.
 pub async fn job_give_back(conn: &mut PgConnection, back: &GiveBack) -> Result<bool, StoreError> {
     sqlx::query!(
-        "UPDATE job SET agent_id = NULL, owner = 0, acked = false, deadline = NULL,
+        r#"UPDATE job SET agent_id = NULL, owner = 0, acked = false, deadline = NULL,
                 not_before = CASE WHEN $3::float8 > 0 THEN now() + make_interval(secs => $3) ELSE not_before END,
                 failures = failures + $4,
-                refused_by = coalesce($5, refused_by)
-          WHERE id = $1 AND attempt = $2 AND state = 'queued' AND agent_id IS NOT NULL AND NOT (acked AND $6)",
+                refused_by = coalesce($5, refused_by),
+                wait_reason = CASE WHEN $3 > 0 AND $5 IS NOT NULL THEN json_build_object(
+                    'kind', 'not_taken', 'agent', $5::text, 'message', coalesce($7, ''),
+                    'until', to_char((now() + make_interval(secs => $3)) AT TIME ZONE 'UTC',
+                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) END
+          WHERE id = $1 AND attempt = $2 AND state = 'queued' AND agent_id IS NOT NULL AND NOT (acked AND $6)"#,
         back.job,
         back.attempt,
         back.delay.as_secs_f64(),
         i16::from(back.failed),
         back.refused_by.as_deref(),
         back.only_unacked,
+        back.why.as_deref(),
     )
     .execute(conn)
     .await

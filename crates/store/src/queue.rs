@@ -5,23 +5,37 @@ use uuid::Uuid;
 
 use crate::StoreError;
 
-/// Jobs that waited for an agent for longer than `limit_secs`: run, job and attempt.
+/// A job that waited for too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waited {
+    /// Its run.
+    pub run_id: Uuid,
+    /// The job.
+    pub id: Uuid,
+    /// Its attempt.
+    pub attempt: i32,
+    /// Why it waits, JSON.
+    pub reason: Option<String>,
+}
+
+/// Jobs that waited for an agent for longer than `limit_secs`.
 pub async fn queue_waited_too_long(
     conn: &mut PgConnection,
     limit_secs: f64,
     rows: i64,
-) -> Result<Vec<(Uuid, Uuid, i32)>, StoreError> {
-    let rows = sqlx::query!(
-        "SELECT run_id, id, attempt FROM job
-          WHERE state = 'queued' AND agent_id IS NULL AND ready_at < now() - make_interval(secs => $1)
+) -> Result<Vec<Waited>, StoreError> {
+    sqlx::query_as!(
+        Waited,
+        "SELECT j.run_id, j.id, j.attempt, s.wait_reason::text AS reason
+           FROM job j JOIN selector s ON s.id = j.selector
+          WHERE j.state = 'queued' AND j.agent_id IS NULL AND j.ready_at < now() - make_interval(secs => $1)
           LIMIT $2",
         limit_secs,
         rows,
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("queue_waited_too_long"))?;
-    Ok(rows.into_iter().map(|row| (row.run_id, row.id, row.attempt)).collect())
+    .map_err(StoreError::in_call("queue_waited_too_long"))
 }
 
 /// The newest waiting jobs of a repository: run, job and attempt.

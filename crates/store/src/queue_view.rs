@@ -71,6 +71,8 @@ pub struct QueueEntry {
     pub failures: i16,
     /// The agent that has it.
     pub agent_id: Option<String>,
+    /// That agent has said that it runs.
+    pub started: bool,
     /// What it wants of an agent, JSON.
     pub selector: String,
     /// Why it waits, JSON.
@@ -95,19 +97,21 @@ pub async fn queue_page(
                   j.status AS "status!", r.org_id AS "org_id!", r.routing_key AS "routing_key!",
                   r.provider AS "provider!", r.repo AS "repo!", r.git_ref AS "git_ref!", r.sha AS "sha!",
                   r.delivery_id AS "delivery_id!", j.position, j.priority AS "priority!", j.attempt AS "attempt!",
-                  j.failures AS "failures!", j.agent_id, s.body::text AS "selector!",
-                  coalesce(j.wait_reason, CASE WHEN j.position IS NOT NULL THEN s.wait_reason END)::text AS reason,
+                  j.failures AS "failures!", j.agent_id, j.started AS "started!", s.body::text AS "selector!",
+                  (CASE WHEN j.position IS NULL THEN j.wait_reason
+                        ELSE coalesce(CASE WHEN j.not_before > now() THEN j.wait_reason END, s.wait_reason) END)::text
+                      AS reason,
                   j.created_at AS "created_at!: Time", j.ready_at AS "ready_at: Time",
                   j.not_before AS "not_before!: Time"
              FROM (SELECT w.id, w.run_id, w.name, 'pending' AS status, w.priority, w.attempt, w.failures, w.agent_id,
-                          w.selector, w.wait_reason, w.created_at, w.ready_at, w.not_before,
+                          false AS started, w.selector, w.wait_reason, w.created_at, w.ready_at, w.not_before,
                           row_number() OVER (PARTITION BY w.selector, w.share ORDER BY w.not_before, w.id) AS position
                      FROM job w WHERE w.state = 'queued' AND w.agent_id IS NULL
                    UNION ALL
                    SELECT d.id, d.run_id, d.name,
                           CASE WHEN d.state = 'recovering' THEN 'recovering' ELSE 'dispatched' END,
-                          d.priority, d.attempt, d.failures, d.agent_id, d.selector, d.wait_reason, d.created_at,
-                          d.ready_at, d.not_before, NULL
+                          d.priority, d.attempt, d.failures, d.agent_id, d.state <> 'queued', d.selector, d.wait_reason,
+                          d.created_at, d.ready_at, d.not_before, NULL
                      FROM job d WHERE d.agent_id IS NOT NULL AND d.finished_at IS NULL) j
              JOIN run r ON r.id = j.run_id
              JOIN selector s ON s.id = j.selector

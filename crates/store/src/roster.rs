@@ -154,6 +154,47 @@ pub async fn roster_known(
     Ok(rows.into_iter().map(|row| (row.agent_id, row.host)).collect())
 }
 
+/// An agent as far as waiting jobs care.
+#[derive(Debug, Clone)]
+pub struct RosterPresence {
+    /// Its id.
+    pub agent_id: String,
+    /// The name of its host.
+    pub host: String,
+    /// What it offers.
+    pub labels: Vec<String>,
+    /// What every job on it has to ask for.
+    pub mandatory_labels: Vec<String>,
+    /// Jobs at once.
+    pub max_concurrency: i32,
+    /// Jobs that it has.
+    pub jobs: i64,
+    /// It takes no more jobs.
+    pub draining: bool,
+    /// It is connected, to whichever orchestrator.
+    pub connected: bool,
+    /// When it was last heard of.
+    pub last_seen_at: Time,
+}
+
+/// All agents by id, up to a bound, with what they have to do.
+pub async fn roster_presence(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<RosterPresence>, StoreError> {
+    sqlx::query_as!(
+        RosterPresence,
+        r#"SELECT agent_id, coalesce(hostname, agent_id) AS "host!", labels, mandatory_labels, max_concurrency,
+                  (SELECT count(*) FROM job j WHERE j.agent_id = a.agent_id AND j.finished_at IS NULL) AS "jobs!",
+                  draining, disconnected_at IS NULL AS "connected!", last_seen_at AS "last_seen_at: Time"
+             FROM agent a ORDER BY agent_id LIMIT $1"#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("roster_presence"))
+}
+
 /// A job that an agent holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentJob {

@@ -215,8 +215,8 @@ pub async fn job_part(
         r#"SELECT j.id, j.run_id, j.name, j.base_name, j.kind, j.state, j.matrix::text, j.agent_id, j.attempt, j.owner,
                   coalesce(s.body::text, 'null') AS "selector!",
                   CASE WHEN j.state = 'queued' AND j.agent_id IS NULL
-                       THEN coalesce(j.wait_reason::text, s.wait_reason::text) ELSE j.wait_reason::text END
-                      AS wait_reason,
+                       THEN coalesce(CASE WHEN j.not_before > now() THEN j.wait_reason::text END, s.wait_reason::text)
+                       ELSE j.wait_reason::text END AS wait_reason,
                   j.end_reason::text, j.error_message, j.init_failure::text, j.outputs::text, j.reused_from,
                   j.created_at AS "created_at: Time", j.ready_at AS "ready_at: Time",
                   j.started_at AS "started_at: Time", j.finished_at AS "finished_at: Time"
@@ -231,14 +231,28 @@ pub async fn job_part(
     .map_err(StoreError::in_call("job_part"))
 }
 
-/// The edges of jobs of a run: (job, upstream's name, good states).
+/// A job that another one needs.
+#[derive(Debug, Clone)]
+pub struct NeedView {
+    /// The one that needs it.
+    pub job_id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: String,
+    /// The ends of it that are good.
+    pub run_on: Vec<String>,
+}
+
+/// The edges of jobs of a run.
 pub async fn need_part(
     conn: &mut PgConnection,
     run: Uuid,
     (from, before): Places,
-) -> Result<Vec<(Uuid, String, Vec<String>)>, StoreError> {
-    let rows = sqlx::query!(
-        "SELECT n.job_id, u.name, n.run_on FROM job j JOIN job_need n ON n.job_id = j.id JOIN job u ON u.id = n.upstream
+) -> Result<Vec<NeedView>, StoreError> {
+    sqlx::query_as!(
+        NeedView,
+        "SELECT n.job_id, u.name, u.state, n.run_on FROM job j JOIN job_need n ON n.job_id = j.id JOIN job u ON u.id = n.upstream
           WHERE j.run_id = $1 AND j.position >= $2 AND j.position < $3 ORDER BY j.position, u.position",
         run,
         from,
@@ -246,8 +260,7 @@ pub async fn need_part(
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("need_part"))?;
-    Ok(rows.into_iter().map(|row| (row.job_id, row.name, row.run_on)).collect())
+    .map_err(StoreError::in_call("need_part"))
 }
 
 /// A step.

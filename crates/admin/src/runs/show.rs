@@ -7,7 +7,7 @@ use kici_client::Client;
 use kici_client::live::duration;
 use kici_model::ids::RunId;
 use kici_protocol::http::runs::{AttemptView, JobList, JobView, RunDetail, StepView};
-use kici_protocol::http::time::Timestamp;
+use kici_protocol::http::time::{Timestamp, ago};
 use serde_json::json;
 
 use super::graph;
@@ -148,7 +148,8 @@ fn tables(context: &mut Context, jobs: &JobList, with_steps: bool) -> Result<()>
 }
 
 fn job_row(job: &JobView) -> [String; 5] {
-    let waits = job.wait_reason.as_ref().map(ToString::to_string);
+    let now = Timestamp::now();
+    let waits = job.wait_reason.as_ref().map(|why| why.told(&|at| ago(at, now)).to_string());
     let ended = job.error_message.clone().or(job.end_reason.as_ref().map(ToString::to_string));
     [
         job.job_name.clone(),

@@ -43,7 +43,7 @@ fn a_run_is_shown_with_why_it_waits() {
     );
     assert!(list.contains(&run) && list.contains("Showing 1 of 1"), "{list}");
 
-    let waits = "no connected agent offers `linux`";
+    let waits = "no agent is connected; asks for [linux]";
     let shown = world.wait("the reason", || {
         let shown = world.ok(&["runs", "show", &run]);
         if shown.contains(waits) { Ok(shown) } else { Err(shown) }

@@ -1,10 +1,10 @@
-//! Why something ended, or still waits: data first, sentences by `Display`.
+//! Why something ended: data first, sentences by `Display`. Why it still waits is in [`super::wait`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HoldScope, JobState};
+use super::{HoldScope, JobState, WaitReason};
 
 /// Which limit ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,11 @@ pub enum EndReason {
     /// Its agent took it and is connected, but never said that it runs.
     NeverStarted,
     /// No agent took it in time.
-    QueueExpired,
+    QueueExpired {
+        /// Why it waited to the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waited: Option<Box<WaitReason>>,
+    },
     /// More jobs waited for agents than may.
     QueueFull {
         /// How many may.
@@ -155,6 +159,13 @@ pub enum EndReason {
     },
 }
 
+impl EndReason {
+    /// No agent took it in time; why it waited, if that is known.
+    pub fn expired(waited: Option<WaitReason>) -> Self {
+        Self::QueueExpired { waited: waited.map(Box::new) }
+    }
+}
+
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,8 +187,9 @@ impl fmt::Display for EndReason {
             Self::HostUnreachable { host, agent } => {
                 write!(f, "host {host} (agent {agent}) is away (onUnreachable: 'fail')")
             }
-            Self::QueueExpired => {
-                f.write_str("Queue timeout expired (job was never dispatched to an agent)")
+            Self::QueueExpired { waited } => {
+                f.write_str("Queue timeout expired (job was never dispatched to an agent)")?;
+                waited.iter().try_for_each(|reason| write!(f, ": {reason}"))
             }
             Self::QueueFull { max } => write!(f, "queue full: more than {max} jobs were waiting"),
             Self::UpstreamUnmet { upstream, status } => {
@@ -212,124 +224,6 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// Why a job or run has not gone on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum WaitReason {
-    /// Its upstreams have not all ended.
-    Needs {
-        /// The names of the first few.
-        upstreams: Vec<String>,
-        /// How many there are beyond those.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        more: usize,
-    },
-    /// No connected agent offers the labels.
-    NoMatchingAgent {
-        /// The labels.
-        labels: Vec<String>,
-    },
-    /// Matching agents are busy.
-    AgentsBusy {
-        /// How many there are.
-        matching: u32,
-    },
-    /// The agent that it is pinned to is away.
-    PinnedAgentAway {
-        /// The agent.
-        agent: String,
-        /// The name of its host.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        host: Option<String>,
-    },
-    /// Its concurrency group is full.
-    ConcurrencyLimit {
-        /// The group.
-        group: String,
-        /// How many may be active.
-        max: u32,
-        /// The run that has the place, if there is one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        behind: Option<String>,
-    },
-    /// Waits for an approval.
-    Approval {
-        /// Who may give it.
-        approvers: Vec<String>,
-    },
-    /// A timer of an environment.
-    WaitTimer {
-        /// The environment.
-        environment: String,
-    },
-    /// Earlier children of its fan-out are still running.
-    Wave {
-        /// How many run at once.
-        max_parallel: u32,
-    },
-    /// Its agent is away and may come back.
-    AgentAway {
-        /// The agent.
-        agent: String,
-    },
-}
-
-/// Upstreams that a reason names; of a fan-in over thousands nobody reads more.
-const NAMED: usize = 8;
-
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-impl WaitReason {
-    /// Waits for these upstreams.
-    pub fn needs<'a>(upstreams: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut upstreams = upstreams.into_iter();
-        let named = upstreams.by_ref().take(NAMED).map(str::to_owned).collect();
-        Self::Needs { upstreams: named, more: upstreams.count() }
-    }
-}
-
-impl fmt::Display for WaitReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Needs { upstreams, more: 0 } => {
-                write!(f, "waiting for {}", upstreams.join(", "))
-            }
-            Self::Needs { upstreams, more } => {
-                write!(f, "waiting for {} and {more} more", upstreams.join(", "))
-            }
-            Self::NoMatchingAgent { labels } => {
-                let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-                write!(f, "no connected agent offers {}", labels.join(", "))
-            }
-            Self::AgentsBusy { matching: 1 } => f.write_str("the matching agent is busy"),
-            Self::AgentsBusy { matching } => write!(f, "all {matching} matching agents are busy"),
-            Self::PinnedAgentAway { agent, host: Some(host) } if host != agent => {
-                write!(f, "waiting for host {host} (agent {agent}), which is not connected")
-            }
-            Self::PinnedAgentAway { agent, .. } => write!(f, "agent {agent} is not connected"),
-            Self::ConcurrencyLimit { group, behind, .. } => {
-                write!(f, "Queued in concurrency group '{group}'")?;
-                behind.iter().try_for_each(|run| write!(f, " behind run {run}"))
-            }
-            Self::Approval { approvers } if approvers.is_empty() => {
-                f.write_str("waiting for an approval")
-            }
-            Self::Approval { approvers } => {
-                write!(f, "waiting for an approval by {}", approvers.join(", "))
-            }
-            Self::WaitTimer { environment } => {
-                write!(f, "waiting for the timer of environment '{environment}'")
-            }
-            Self::Wave { max_parallel } => {
-                write!(f, "waiting for its turn, {max_parallel} of the fan-out run at once")
-            }
-            Self::AgentAway { agent } => write!(f, "agent {agent} is away, it may come back"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,10 +241,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<EndReason>(&text).unwrap(), reason);
         let cycle = EndReason::Cycle { path: vec!["a".into(), "b".into(), "a".into()] };
         assert_eq!(cycle.to_string(), "cycle detected: a -> b -> a");
-        let wait = WaitReason::NoMatchingAgent { labels: vec!["gpu".into(), "linux".into()] };
-        assert_eq!(wait.to_string(), "no connected agent offers `gpu`, `linux`");
-        let names: Vec<String> = (0..10).map(|i| format!("j{i}")).collect();
-        let wait = WaitReason::needs(names.iter().map(String::as_str));
-        assert_eq!(wait.to_string(), "waiting for j0, j1, j2, j3, j4, j5, j6, j7 and 2 more");
+    }
+
+    #[test]
+    fn an_expired_wait_says_what_it_waited_for() {
+        let old: EndReason = serde_json::from_str(r#"{"kind":"queue_expired"}"#).unwrap();
+        let text = "Queue timeout expired (job was never dispatched to an agent)";
+        assert_eq!((&old, old.to_string().as_str()), (&EndReason::expired(None), text));
+        let busy = WaitReason::AgentsBusy { matching: 2, jobs: 2, draining: 0, repositories: 1 };
+        let reason = EndReason::expired(Some(busy));
+        assert_eq!(reason.to_string(), format!("{text}: 2 agents match, all busy"));
+        let text = serde_json::to_string(&reason).unwrap();
+        assert_eq!(serde_json::from_str::<EndReason>(&text).unwrap(), reason);
     }
 }

@@ -177,6 +177,7 @@ async fn settle_lost(
                 delay: Duration::ZERO,
                 failed: false,
                 refused_by: None,
+                why: None,
                 only_unacked: false,
             };
             if job_give_back(conn, &back).await? {

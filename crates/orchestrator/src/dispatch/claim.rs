@@ -53,16 +53,16 @@ pub(super) struct Shares {
     weights: Option<HashMap<i64, u32>>,
 }
 
-/// Gives as many waiting jobs as there are free agents for them.
+/// Gives as many waiting jobs as there are free agents for them. `timer`: which agents are known is looked up again.
 pub(super) async fn pass(
     app: &App,
     selectors: &mut Selectors,
     shares: &mut Shares,
-    explain: bool,
+    timer: bool,
 ) -> Result<Pass, StoreError> {
     let offers = app.agents.offers();
     let free: usize = offers.iter().map(|offer| offer.free).sum();
-    if free == 0 && !explain {
+    if free == 0 {
         return Ok(Pass::default());
     }
     let mut tx = app.store.begin().await?;
@@ -73,8 +73,8 @@ pub(super) async fn pass(
     let mut waiting: Vec<Uuid> = lines.iter().map(|line| line.selector).collect();
     waiting.dedup();
     selectors.load(&mut tx, &waiting).await?;
-    if explain {
-        selectors.explain(&mut tx, &waiting, &offers).await?;
+    if timer {
+        selectors.find_named(&mut tx, &waiting).await?;
     }
     selectors.pin(&waiting, &offers);
     let mut fitting = Fitting::new(selectors, &waiting, &offers);

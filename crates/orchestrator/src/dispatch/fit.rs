@@ -1,6 +1,6 @@
 //! Whether an agent may take the jobs of a selector, and why not.
 
-use kici_model::labels::{AgentLabels, Mismatch, Selector};
+use kici_model::labels::{AgentLabels, Gap, Selector};
 use kici_model::lock::RunsOnPick;
 use kici_model::regex::RegexError;
 
@@ -8,7 +8,7 @@ use crate::runs::SelectorBody;
 
 /// A selector that is ready to be asked.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(crate) struct Known {
     selector: Selector,
     pub(super) pick: RunsOnPick,
     pin: Option<Pin>,
@@ -16,7 +16,7 @@ pub(super) struct Known {
 
 /// The only agent that may take a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pin {
+pub(crate) struct Pin {
     pub(super) agent: String,
     /// The name of its host.
     pub(super) host: String,
@@ -36,7 +36,7 @@ impl Known {
     }
 
     /// The label that may be an agent's id.
-    pub(super) fn may_name(&self) -> Option<&str> {
+    pub(crate) fn may_name(&self) -> Option<&str> {
         match &self.pin {
             Some(Pin { by_label: false, .. }) => None,
             _ => self.selector.single_exact(),
@@ -44,7 +44,7 @@ impl Known {
     }
 
     /// Says whether an agent with that id is known, and the name of its host.
-    pub(super) fn names(&mut self, host: Option<&str>) {
+    pub(crate) fn names(&mut self, host: Option<&str>) {
         let Some(agent) = self.may_name() else { return };
         let same = |pin: &Pin| Some(pin.host.as_str()) == host;
         if self.pin.is_none() && host.is_none() || self.pin.as_ref().is_some_and(same) {
@@ -59,26 +59,47 @@ impl Known {
     }
 
     /// The labels that it wants, for people.
-    pub(super) fn shown(&self) -> Vec<String> {
+    pub(crate) fn shown(&self) -> Vec<String> {
         self.selector.shown()
+    }
+
+    /// The labels that it excludes, for people.
+    pub(super) fn shown_excluded(&self) -> Vec<String> {
+        self.selector.shown_excluded()
     }
 
     /// Whether the agent may take a job.
     pub(super) fn fits(&self, agent: &str, labels: &AgentLabels) -> bool {
-        self.check(agent, labels).is_ok()
+        self.ask(agent, labels, true, Selector::matches).unwrap_or(false)
     }
 
-    /// The same, with what is missing; `None` where another agent is meant.
-    pub(super) fn check(&self, agent: &str, labels: &AgentLabels) -> Result<(), Option<Mismatch>> {
+    /// How many things keep the agent from taking a job; `None` where another one is meant.
+    pub(super) fn distance(&self, agent: &str, labels: &AgentLabels) -> Option<usize> {
+        self.ask(agent, labels, 0, Selector::distance)
+    }
+
+    /// What keeps the agent from taking a job; `None` where another one is meant.
+    pub(super) fn gap(&self, agent: &str, labels: &AgentLabels) -> Option<Gap> {
+        self.ask(agent, labels, Gap::default(), Selector::gap)
+    }
+
+    /// `chosen`: the answer for an agent that was chosen when the run was made.
+    fn ask<T>(
+        &self,
+        agent: &str,
+        labels: &AgentLabels,
+        chosen: T,
+        ask: impl FnOnce(&Selector, &AgentLabels) -> T,
+    ) -> Option<T> {
         match &self.pin {
-            None => self.selector.check(labels).map_err(Some),
-            Some(pin) if pin.agent != agent => Err(None),
-            Some(Pin { by_label: false, .. }) => Ok(()),
+            None => Some(ask(&self.selector, labels)),
+            Some(pin) if pin.agent != agent => None,
+            Some(Pin { by_label: false, .. }) => Some(chosen),
             // Its id counts as one of its labels. A taint keeps it to itself all the same.
             Some(Pin { by_label: true, .. }) => {
                 let mut labels = labels.clone();
                 labels.labels.insert(agent.to_owned());
-                self.selector.check(&labels).map_err(Some)
+                Some(ask(&self.selector, &labels))
             }
         }
     }

@@ -1,14 +1,16 @@
 //! Gives waiting jobs to connected agents.
 //!
 //! One task: `claim` takes a batch of waiting jobs for what the agents can take and commits, then `send` builds the
-//! messages and hands them to the sockets. `selectors` knows the selectors of waiting jobs and why others wait, `fit` which agents one
-//! means, `fitting` which of them have a place, `shares` whose turn it is. Woken by whatever frees an agent or readies a job, and every second in any case.
+//! messages and hands them to the sockets. `selectors` knows the selectors of waiting jobs, `fit` which agents one means,
+//! `fitting` which of them have a place, `shares` whose turn it is, `reasons` why jobs wait that nobody takes. Woken by
+//! whatever frees an agent or readies a job, and every second in any case.
 
 mod claim;
 mod evaluation;
 mod fit;
 mod fitting;
 mod message;
+mod reasons;
 mod selectors;
 mod send;
 pub(crate) mod shares;
@@ -22,8 +24,9 @@ use tracing::warn;
 
 use crate::app::App;
 use crate::logging::Chain;
-use selectors::Selectors;
 
+pub(crate) use reasons::{Candidate, Presence, reason};
+pub(crate) use selectors::Selectors;
 pub(crate) use send::workflow;
 
 /// How often the queue is looked at without being asked to.
@@ -68,7 +71,6 @@ async fn run(app: App, woken: Arc<Notify>) {
             () = woken.notified() => false,
             _ = look.tick() => true,
         };
-        // Reasons are for people: once a second is enough, and a busy queue is not asked about them.
         match claim::pass(&app, &mut selectors, &mut shares, timer).await {
             Ok(pass) if !pass.claimed.is_empty() => {
                 if pass.again {

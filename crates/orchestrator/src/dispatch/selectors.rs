@@ -1,9 +1,8 @@
-//! Which agents fit which waiting jobs, and why others wait.
+//! The selectors of waiting jobs, read once and compiled.
 
 use std::collections::HashMap;
 
-use kici_model::state::WaitReason;
-use kici_store::definition::{selector_get, selector_wait};
+use kici_store::definition::selector_get;
 use kici_store::roster::roster_known;
 use kici_store::{PgConnection, StoreError};
 use tracing::warn;
@@ -16,16 +15,15 @@ use crate::runs::SelectorBody;
 /// Known selectors are forgotten together above this many.
 const REMEMBERED: usize = 10_000;
 
-/// Selectors, compiled, and the reasons that were written last.
-#[derive(Default)]
-pub(super) struct Selectors {
+/// Selectors, compiled.
+#[derive(Debug, Default)]
+pub(crate) struct Selectors {
     known: HashMap<Uuid, Known>,
-    reasons: HashMap<Uuid, Option<String>>,
 }
 
 impl Selectors {
     /// Reads those that are not known yet.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         &mut self,
         conn: &mut PgConnection,
         ids: &[Uuid],
@@ -56,12 +54,16 @@ impl Selectors {
         self.find_named(conn, &missing).await
     }
 
-    pub(super) fn get(&self, id: Uuid) -> Option<&Known> {
+    pub(crate) fn get(&self, id: Uuid) -> Option<&Known> {
         self.known.get(&id)
     }
 
+    pub(crate) fn get_mut(&mut self, id: Uuid) -> Option<&mut Known> {
+        self.known.get_mut(&id)
+    }
+
     /// Pins the jobs whose only label is the id of an agent that is connected here. Those that wait for one elsewhere,
-    /// or away, are found in the roster when they are first seen and when reasons are written.
+    /// or away, are found in the roster when they are first seen and once a second.
     pub(super) fn pin(&mut self, waiting: &[Uuid], offers: &[Offer]) {
         for id in waiting {
             let Some(known) = self.known.get_mut(id) else { continue };
@@ -74,7 +76,7 @@ impl Selectors {
     }
 
     /// Looks in the roster whether single labels are ids of agents.
-    async fn find_named(
+    pub(super) async fn find_named(
         &mut self,
         conn: &mut PgConnection,
         ids: &[Uuid],
@@ -94,62 +96,4 @@ impl Selectors {
         }
         Ok(())
     }
-
-    /// Writes why the jobs of these selectors wait, where that has changed.
-    pub(super) async fn explain(
-        &mut self,
-        conn: &mut PgConnection,
-        waiting: &[Uuid],
-        offers: &[Offer],
-    ) -> Result<(), StoreError> {
-        self.find_named(conn, waiting).await?;
-        let mut changed = Vec::new();
-        for id in waiting {
-            let Some(known) = self.known.get(id) else { continue };
-            let reason = reason(known, offers)
-                .map(|reason| serde_json::to_string(&reason).expect("a reason is plain data"));
-            if self.reasons.get(id) != Some(&reason) {
-                changed.push((*id, reason));
-            }
-        }
-        if changed.is_empty() {
-            return Ok(());
-        }
-        selector_wait(conn, &changed).await?;
-        if self.reasons.len() > REMEMBERED {
-            self.reasons.clear();
-        }
-        self.reasons.extend(changed);
-        Ok(())
-    }
-}
-
-/// Why a job with this selector would wait now.
-fn reason(known: &Known, offers: &[Offer]) -> Option<WaitReason> {
-    if let Some(pin) = known.pin()
-        && !offers.iter().any(|offer| offer.agent.id() == pin.agent)
-    {
-        let (agent, host) = (pin.agent.clone(), Some(pin.host.clone()));
-        return Some(WaitReason::PinnedAgentAway { agent, host });
-    }
-    let matching: Vec<&Offer> =
-        offers.iter().filter(|offer| known.fits(offer.agent.id(), offer.agent.labels())).collect();
-    if matching.is_empty() {
-        return Some(WaitReason::NoMatchingAgent { labels: lacking(known, offers) });
-    }
-    if matching.iter().any(|offer| offer.free > 0) {
-        return None;
-    }
-    Some(WaitReason::AgentsBusy { matching: u32::try_from(matching.len()).unwrap_or(u32::MAX) })
-}
-
-/// The labels that no agent has at all; when each is on some agent but never together, all of them.
-fn lacking(known: &Known, offers: &[Offer]) -> Vec<String> {
-    let wanted = known.shown();
-    let nowhere: Vec<String> = wanted
-        .iter()
-        .filter(|label| !offers.iter().any(|offer| offer.agent.labels().labels.contains(*label)))
-        .cloned()
-        .collect();
-    if nowhere.is_empty() { wanted } else { nowhere }
 }

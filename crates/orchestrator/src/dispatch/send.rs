@@ -182,6 +182,7 @@ async fn failed(app: &App, claim: &Claimed, failure: Failure) {
                     delay: Duration::ZERO,
                     failed: false,
                     refused_by: None,
+                    why: None,
                     only_unacked: true,
                 };
                 job_give_back(&mut tx, &back).await?;

@@ -173,6 +173,7 @@ pub(crate) async fn give_back(
         delay: Duration::from_secs(pause),
         failed: true,
         refused_by: agent.map(str::to_owned),
+        why: Some(why.to_owned()),
         only_unacked,
     };
     let reason = EndReason::NotTaken { message: why.to_owned() };

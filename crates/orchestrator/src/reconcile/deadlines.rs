@@ -108,6 +108,7 @@ async fn not_acked(
         delay: Duration::ZERO,
         failed: false,
         refused_by: None,
+        why: None,
         only_unacked: true,
     };
     job_give_back(conn, &back).await?;

@@ -10,7 +10,7 @@ use kici_store::StoreError;
 use kici_store::leader::{Leader, leader_leave, leader_take};
 use tracing::{info, warn};
 
-use super::{SELDOM, queue, repair, report, silent};
+use super::{SELDOM, queue, repair, report, silent, waits};
 use crate::app::App;
 use crate::logging::Chain;
 use crate::metrics::QueueDepth;
@@ -44,6 +44,7 @@ pub(super) async fn lead(app: App) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut watch = queue::Watch::default();
+    let mut waits = waits::Waits::default();
     let mut suspects = silent::Suspects::default();
     let mut seldom = tokio::time::Instant::now();
     loop {
@@ -53,8 +54,11 @@ pub(super) async fn lead(app: App) {
         }
         let Some(leader) = take(&app).await else {
             watch = queue::Watch::default();
+            waits = waits::Waits::default();
             continue;
         };
+        // First why jobs wait, then which have waited for too long: the reason of their end is of this moment.
+        report("write down why jobs wait", waits.look(&app, &leader).await);
         report("look after the queue", watch.look(&app, &leader).await);
         if seldom <= tokio::time::Instant::now() {
             seldom = tokio::time::Instant::now() + SELDOM.min(app.config.agents.stale_scan);

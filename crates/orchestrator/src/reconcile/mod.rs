@@ -3,8 +3,8 @@
 //!
 //! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out and
 //! jobs that take too long (`overrun`), `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
-//! nobody speaks of any more, `queue` keeps the queue within its limits, `repair` finishes what a crash or a bug has left
-//! half done; `retention` removes what is too old, in a task of its own.
+//! nobody speaks of any more, `queue` keeps the queue within its limits, `waits` writes down why its jobs wait, `repair`
+//! finishes what a crash or a bug has left half done; `retention` removes what is too old, in a task of its own.
 
 mod deadlines;
 mod leader;
@@ -15,6 +15,7 @@ mod queue;
 mod repair;
 mod retention;
 mod silent;
+mod waits;
 
 pub(crate) use leader::Leadership;
 pub(crate) use leases::reclaim;

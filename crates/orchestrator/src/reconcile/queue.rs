@@ -8,7 +8,6 @@ use kici_store::lease::queue_depth;
 use kici_store::queue::{queue_last, queue_waited_too_long};
 use kici_store::share::share_waiting;
 use tracing::warn;
-use uuid::Uuid;
 
 use super::ROWS;
 use crate::app::App;
@@ -89,7 +88,11 @@ async fn cut(app: &App, leader: &Leader, most: i64) -> Result<(), StoreError> {
                 break;
             }
             left -= ROWS;
-            end(app, leader, &last, Ending::Failed, &reason).await?;
+            let last = last.into_iter().map(|(run, job, attempt)| Finish {
+                attempt: Some(attempt),
+                ..Finish::because(run, job, Ending::Failed, reason.clone())
+            });
+            end(app, leader, last.collect()).await?;
         }
     }
     Ok(())
@@ -102,26 +105,20 @@ async fn expire(app: &App, leader: &Leader) -> Result<(), StoreError> {
         let mut conn = app.store.connection().await?;
         queue_waited_too_long(&mut conn, limit.as_secs_f64(), ROWS).await?
     };
-    end(app, leader, &expired, Ending::Stale, &EndReason::QueueExpired).await
+    let ends = expired.into_iter().map(|job| {
+        let waited = job.reason.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Finish {
+            attempt: Some(job.attempt),
+            ..Finish::because(job.run_id, job.id, Ending::Stale, EndReason::expired(waited))
+        }
+    });
+    end(app, leader, ends.collect()).await
 }
 
-async fn end(
-    app: &App,
-    leader: &Leader,
-    jobs: &[(Uuid, Uuid, i32)],
-    ending: Ending,
-    reason: &EndReason,
-) -> Result<(), StoreError> {
-    if jobs.is_empty() {
+async fn end(app: &App, leader: &Leader, ends: Vec<Finish>) -> Result<(), StoreError> {
+    if ends.is_empty() {
         return Ok(());
     }
-    let ends: Vec<Finish> = jobs
-        .iter()
-        .map(|(run, job, attempt)| Finish {
-            attempt: Some(*attempt),
-            ..Finish::because(*run, *job, ending, reason.clone())
-        })
-        .collect();
     let mut tx = app.store.begin().await?;
     if !leader_confirm(&mut tx, leader).await? {
         return Ok(());

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_child_that_fails_at_once_takes_no_place() {
         let jobs = [child(0, 2, false), child(1, 2, false), child(2, 2, false), child(3, 2, false)];
-        let reason = EndReason::QueueExpired;
+        let reason = EndReason::NeverStarted;
         let first = first_states(&[], &jobs, &[Some(&reason), None, None, None]);
         assert_eq!(shown(&first), ["failed 0", "queued 0", "queued 0", "pending 1 gated"]);
     }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_child_that_fails_at_once_halts_the_rest_when_the_author_wants_it() {
         let jobs = [child(0, 1, true), child(1, 1, true), child(2, 1, true), after(2)];
-        let reason = EndReason::QueueExpired;
+        let reason = EndReason::NeverStarted;
         let first = first_states(&[], &jobs, &[Some(&reason), None, None, None]);
         assert_eq!(shown(&first), ["failed 0", "queued 0", "skipped 0 gated", "skipped 0"]);
         assert_eq!(first[2].reason, Some(EndReason::FailFast));

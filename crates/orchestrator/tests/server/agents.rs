@@ -255,25 +255,6 @@ async fn nobody_ends_a_job_of_somebody_else() {
     env.run_is("success").await;
 }
 
-#[tokio::test]
-async fn a_tainted_agent_only_takes_what_asks_for_it() {
-    let env = Env::start_with(&[("KICI_AGENT_AUTH", "token")]).await;
-    let body = json!({"labels": ["linux"], "mandatoryLabels": ["gpu"]});
-    let made: Value = env.admin_post("/api/v1/agent-tokens", &body).await.json().await.unwrap();
-    let mut agent = FakeAgent::connect(env.port(), "a").await;
-    agent.say(json!({"type": "auth.request", "token": made["token"], "protocolVersion": 1})).await;
-    agent.next().await;
-    agent.register(&["linux", "gpu"], &[]).await;
-    agent.next().await;
-    let both =
-        json!({"runsOn": [{"kind": "exact", "value": "linux"}, {"kind": "exact", "value": "gpu"}]});
-    let sha = env.commit_jobs(json!([job("plain", json!({})), job("gpu", both)]));
-    env.push("d1", &sha).await;
-    agent.run("gpu", "success", json!({})).await;
-    agent.hears_nothing(Duration::from_millis(300)).await;
-    env.jobs_are(&["plain queued", "gpu success"]).await;
-}
-
 /// Sending what is no message.
 trait SendOdd {
     async fn send_text(&mut self, text: &str);

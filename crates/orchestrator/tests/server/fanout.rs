@@ -74,7 +74,7 @@ async fn a_child_that_waits_for_its_turn_says_so() {
     let first = agent.take().await;
     let run = env.run_is("pending").await;
     let reason = &env.jobs(&run).await[2]["waitReason"];
-    assert_eq!(*reason, json!({"kind": "needs", "upstreams": ["first"]}));
+    assert_eq!(*reason, json!({"kind": "needs", "upstreams": ["first"], "states": ["queued"]}));
     agent.start(&first).await;
     agent.end(&first, "success", json!({})).await;
     let a = agent.take().await;

@@ -30,3 +30,4 @@ mod retention;
 mod roster;
 mod stories;
 mod transcripts;
+mod waits;

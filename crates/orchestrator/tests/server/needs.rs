@@ -102,7 +102,10 @@ async fn a_run_that_waits_for_an_agent_says_so_and_is_cancelled_at_once() {
     kici_testkit::wait_until(crate::env::LIMIT, "a reason", async || {
         let jobs = env.jobs(&run).await;
         let reason = &jobs[0]["waitReason"];
-        let wanted = json!({"kind": "no_matching_agent", "labels": ["gpu"]});
+        let wanted = json!({
+            "kind": "no_matching_agent", "labels": ["linux", "gpu"], "connected": 1,
+            "closest": {"agent": "a1", "lacks": ["gpu"]},
+        });
         if *reason == wanted { Ok(()) } else { Err(jobs[0].to_string()) }
     })
     .await;

@@ -98,19 +98,6 @@ async fn a_full_queue_takes_no_more_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_job_that_no_agent_takes_ends_and_its_dependants_with_it() {
-    let env = Env::start_with(&[("KICI_QUEUE_TIMEOUT_MS", "1500")]).await;
-    let sha = env.commit_jobs(json!([job("a", json!({})), job("b", json!({"needs": ["a"]}))]));
-    env.push("d1", &sha).await;
-    env.jobs_are(&[
-        "a timed_out_stale (Queue timeout expired (job was never dispatched to an agent))",
-        "b skipped (upstream_unmet: a (timed_out_stale))",
-    ])
-    .await;
-    env.run_is("failed").await;
-}
-
-#[tokio::test]
 async fn the_queue_is_shown_with_places_and_reasons_and_can_be_cleared() {
     let env = Env::start().await;
     let sha = env.commit_jobs(many(3));
@@ -130,9 +117,9 @@ async fn the_queue_is_shown_with_places_and_reasons_and_can_be_cleared() {
     assert_eq!(
         shown,
         [
-            r#"1 "one (000)" "no connected agent offers `linux`""#,
-            r#"2 "one (001)" "no connected agent offers `linux`""#,
-            r#"3 "one (002)" "no connected agent offers `linux`""#,
+            r#"1 "one (000)" "no agent is connected; asks for [linux]""#,
+            r#"2 "one (001)" "no agent is connected; asks for [linux]""#,
+            r#"3 "one (002)" "no agent is connected; asks for [linux]""#,
         ]
     );
     let second =

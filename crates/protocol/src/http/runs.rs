@@ -141,6 +141,9 @@ pub struct JobView {
     /// Why it waits, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_reason: Option<WaitReason>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_message: Option<String>,
     /// Why it ended other than by success, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<EndReason>,
@@ -188,6 +191,9 @@ pub struct NeedView {
     pub upstream_name: String,
     /// The ends of it that let the waiting job start.
     pub run_on: Vec<String>,
+    /// Where it stands; followers are told of it by the job itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// A step of a job.

@@ -30,6 +30,21 @@ impl Timestamp {
     }
 }
 
+/// How long ago a moment was, or in how long it will be, as people say it: `12 min ago`, `in 4 s`. What is no moment is
+/// said as it is.
+pub fn ago(at: &str, now: Timestamp) -> String {
+    let Ok(at) = at.parse::<Timestamp>() else { return at.to_owned() };
+    let micros = now.unix_micros() - at.unix_micros();
+    let seconds = (micros.unsigned_abs() + 500_000) / 1_000_000;
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "s"),
+        120..7_200 => (seconds / 60, "min"),
+        7_200..172_800 => (seconds / 3_600, "h"),
+        _ => (seconds / 86_400, "days"),
+    };
+    if micros < 0 { format!("in {number} {unit}") } else { format!("{number} {unit} ago") }
+}
+
 impl From<jiff::Timestamp> for Timestamp {
     fn from(at: jiff::Timestamp) -> Self {
         Self(at)
@@ -72,6 +87,22 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_told_by_how_long_ago_they_were() {
+        let now: Timestamp = "2026-01-02T12:00:00.000Z".parse().unwrap();
+        for (at, text) in [
+            ("2026-01-02T12:00:00.000Z", "0 s ago"),
+            ("2026-01-02T11:59:58.900Z", "1 s ago"),
+            ("2026-01-02T11:48:00.000Z", "12 min ago"),
+            ("2026-01-02T07:00:00.000Z", "5 h ago"),
+            ("2025-12-24T12:00:00.000Z", "9 days ago"),
+            ("2026-01-02T12:00:04.000Z", "in 4 s"),
+            ("soon", "soon"),
+        ] {
+            assert_eq!(ago(at, now), text);
+        }
+    }
 
     #[test]
     fn is_written_with_exactly_three_decimals() {

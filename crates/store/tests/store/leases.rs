@@ -137,6 +137,7 @@ async fn an_old_attempt_changes_nothing() {
         delay: Duration::ZERO,
         failed: true,
         refused_by: Some("a".into()),
+        why: None,
         only_unacked: true,
     };
     assert!(job_give_back(&mut conn, &back).await.unwrap());
@@ -173,6 +174,7 @@ async fn an_acknowledgement_beats_the_deadline() {
         delay: Duration::ZERO,
         failed: true,
         refused_by: None,
+        why: None,
         only_unacked: true,
     };
     assert!(

@@ -5,7 +5,7 @@ use axum::extract::State;
 use kici_model::ids::{JobId, RunId};
 use kici_model::state::{EndReason, WaitReason};
 use kici_protocol::http::queue::{ClearQueue, QueueCleared, QueueEntry, QueueList};
-use kici_protocol::http::time::Timestamp;
+use kici_protocol::http::time::{Timestamp, ago};
 use kici_store::queue_view::{self, QueueFilter, queue_page};
 use kici_store::{Store, Time};
 use serde::Deserialize;
@@ -141,8 +141,12 @@ async fn clear(
 }
 
 fn view(app: &App, row: queue_view::QueueEntry) -> QueueEntry {
-    let reason: Option<WaitReason> =
-        row.reason.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let offered =
+        || Some(WaitReason::Offered { agent: row.agent_id.clone().filter(|_| !row.started)? });
+    let stored = row.reason.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let reason: Option<WaitReason> = stored.or_else(offered);
+    let now = Timestamp::now();
+    let in_words = |reason: &WaitReason| reason.told(&|at| ago(at, now)).to_string();
     let selector: Value = serde_json::from_str(&row.selector).unwrap_or(Value::Null);
     let waits = row.status == "pending";
     let expires_at =
@@ -176,7 +180,7 @@ fn view(app: &App, row: queue_view::QueueEntry) -> QueueEntry {
         failed_attempts: row.failures,
         agent_id: row.agent_id,
         selector,
-        reason: reason.as_ref().map(ToString::to_string),
+        reason: reason.as_ref().map(in_words),
         wait_reason: reason,
         source_tar_url: None,
         deps_url: None,

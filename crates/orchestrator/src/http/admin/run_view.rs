@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use kici_model::ids::{JobId, RunId};
-use kici_model::state::EndReason;
+use kici_model::state::{EndReason, JobState, WaitReason};
 use kici_protocol::http::runs::{AttemptView, JobView, NeedView, RunDetail, RunView, StepView};
 use kici_store::attempt::{self, attempt_of_run};
 use kici_store::view::{self, ALL, Places, job_part, need_part, step_earlier, step_part};
@@ -67,16 +67,21 @@ pub(super) async fn jobs(
     with_steps: bool,
 ) -> Result<Vec<JobView>, StoreError> {
     let jobs = part(conn, run, places, with_steps).await?;
-    Ok(jobs.into_iter().map(|job| job.view).collect())
+    Ok(jobs.into_iter().map(|job| with_needs(job.view)).collect())
 }
 
-/// All jobs of a run with what a follower has to know.
+/// All jobs of a run with what a follower has to know. What they need is told without its state: that is an event of
+/// its own, and would make a thousand of it where a thousand jobs need one.
 pub(super) async fn shown(
     conn: &mut PgConnection,
     run: Uuid,
     with_steps: bool,
 ) -> Result<Vec<Shown>, StoreError> {
-    part(conn, run, ALL, with_steps).await
+    let mut jobs = part(conn, run, ALL, with_steps).await?;
+    for need in jobs.iter_mut().flat_map(|job| job.view.needs.iter_mut().flatten()) {
+        need.status = None;
+    }
+    Ok(jobs)
 }
 
 async fn part(
@@ -87,8 +92,12 @@ async fn part(
 ) -> Result<Vec<Shown>, StoreError> {
     let rows = job_part(conn, run, places).await?;
     let mut needs: HashMap<Uuid, Vec<NeedView>> = HashMap::new();
-    for (job, upstream_name, run_on) in need_part(conn, run, places).await? {
-        needs.entry(job).or_default().push(NeedView { upstream_name, run_on });
+    for need in need_part(conn, run, places).await? {
+        needs.entry(need.job_id).or_default().push(NeedView {
+            upstream_name: need.name,
+            run_on: need.run_on,
+            status: Some(need.state),
+        });
     }
     let mut steps: HashMap<Uuid, Vec<StepView>> = HashMap::new();
     if with_steps {
@@ -119,9 +128,40 @@ async fn part(
     Ok(jobs.collect())
 }
 
+/// A job that waits for others, with those of them that have not ended.
+fn with_needs(mut job: JobView) -> JobView {
+    if !matches!(job.wait_reason, Some(WaitReason::Needs { .. })) {
+        return job;
+    }
+    let open = job.needs.iter().flatten().filter_map(|need| {
+        let state: JobState = need.status.as_deref()?.parse().ok()?;
+        (!state.is_final()).then_some((need.upstream_name.as_str(), state))
+    });
+    let mut open = open.peekable();
+    // All may have ended a moment ago.
+    if open.peek().is_some() {
+        let reason = WaitReason::open_needs(open);
+        job.wait_message = Some(reason.to_string());
+        job.wait_reason = Some(reason);
+    }
+    job
+}
+
+/// Why a job waits: what is stored, or that it is with an agent which has not begun.
+fn waits(row: &view::JobView) -> Option<WaitReason> {
+    if row.finished_at.is_some() {
+        return None;
+    }
+    json(row.wait_reason.as_deref()).or_else(|| {
+        let agent = row.agent_id.clone().filter(|_| row.state == JobState::Queued.as_str())?;
+        Some(WaitReason::Offered { agent })
+    })
+}
+
 fn job(row: view::JobView, needs: Option<Vec<NeedView>>, steps: Option<Vec<StepView>>) -> JobView {
     let labels = json::<SelectorBody>(Some(&row.selector))
         .map(|selector| selector.runs_on.iter().map(ToString::to_string).collect());
+    let wait_reason = waits(&row);
     JobView {
         job_id: JobId(row.id),
         job_name: row.name,
@@ -136,7 +176,8 @@ fn job(row: view::JobView, needs: Option<Vec<NeedView>>, steps: Option<Vec<StepV
         created_at: timestamp(row.created_at),
         needs,
         steps,
-        wait_reason: json(row.wait_reason.as_deref()).filter(|_| row.finished_at.is_none()),
+        wait_message: wait_reason.as_ref().map(ToString::to_string),
+        wait_reason,
         end_reason: json(row.end_reason.as_deref()),
         attempts: Vec::new(),
         reused_from: row.reused_from.map(JobId),

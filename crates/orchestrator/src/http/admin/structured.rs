@@ -57,7 +57,7 @@ fn category(run: &view::RunView, jobs: &[view::JobView]) -> Option<FailureCatego
             | EndReason::AgentRestarted { .. }
             | EndReason::NotTaken { .. }
             | EndReason::NeverStarted
-            | EndReason::QueueExpired
+            | EndReason::QueueExpired { .. }
             | EndReason::QueueFull { .. }
             | EndReason::SchedulerInvariant { .. } => FailureCategory::Infra,
             EndReason::Init { .. }

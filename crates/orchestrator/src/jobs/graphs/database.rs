@@ -175,7 +175,7 @@ impl<'a> Database<'a> {
 
     async fn expire(&self, job: &str) {
         let (job, _) = self.id(job).await;
-        let end = Finish::because(self.run, job, Ending::Stale, EndReason::QueueExpired);
+        let end = Finish::because(self.run, job, Ending::Stale, EndReason::expired(None));
         let mut tx = self.world.app.store.begin().await.unwrap();
         finish(&mut tx, &[end], &[]).await.unwrap();
         Store::commit(tx).await.unwrap();
