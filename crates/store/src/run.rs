@@ -1,6 +1,8 @@
 //! Runs: making them, locking them for a decision, settling and stopping them. Reading for people is in
 //! [`crate::view`].
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -271,20 +273,36 @@ pub async fn run_recount(conn: &mut PgConnection, run: Uuid) -> Result<(), Store
     Ok(())
 }
 
-/// Open runs whose time is up.
+/// An open run whose time is up, or soon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunDue {
+    /// The run.
+    pub id: Uuid,
+    /// How long it may take, ms.
+    pub timeout_ms: i64,
+    /// How much of that is left, ms.
+    pub left_ms: i64,
+}
+
+/// Open runs whose time is up, or will be within `ahead`.
 pub async fn run_overdue(
     conn: &mut PgConnection,
+    ahead: Duration,
     limit: i64,
-) -> Result<Vec<(Uuid, i64)>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT id, workflow_timeout_ms AS "timeout!" FROM run
-            WHERE finished_at IS NULL AND stop IS NULL AND workflow_timeout_ms IS NOT NULL
-              AND job_time_up(created_at, workflow_timeout_ms, 0) < now()
-            ORDER BY id LIMIT $1"#,
+) -> Result<Vec<RunDue>, StoreError> {
+    sqlx::query_as!(
+        RunDue,
+        r#"SELECT r.id, r.workflow_timeout_ms AS "timeout_ms!",
+                  greatest(0, ceil(extract(epoch FROM due.at - now()) * 1000))::int8 AS "left_ms!"
+             FROM run r
+            CROSS JOIN LATERAL (SELECT job_time_up(r.created_at, r.workflow_timeout_ms, 0) AS at) due
+            WHERE r.finished_at IS NULL AND r.stop IS NULL AND r.workflow_timeout_ms IS NOT NULL
+              AND due.at < now() + make_interval(secs => $2)
+            ORDER BY r.id LIMIT $1"#,
         limit,
+        ahead.as_secs_f64(),
     )
     .fetch_all(conn)
     .await
-    .map_err(StoreError::in_call("run_overdue"))?;
-    Ok(rows.into_iter().map(|row| (row.id, row.timeout)).collect())
+    .map_err(StoreError::in_call("run_overdue"))
 }

@@ -92,7 +92,7 @@ impl Reader {
         }))
         .await;
         for stop in reconciled.stop {
-            agent.cancel(stop.run, stop.job, stop.reason, stop.force);
+            agent.cancel(stop.run, stop.job, &stop.reason, stop.force);
         }
         info!(agent.id = %agent.id, version = register.version.as_deref().unwrap_or("unknown"),
               in_flight = register.in_flight_jobs.len(), "agent {} registered", agent.id);

@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(3);
 pub(super) struct Stop {
     pub(super) run: Uuid,
     pub(super) job: Uuid,
-    pub(super) reason: &'static str,
+    pub(super) reason: String,
     pub(super) force: bool,
 }
 
@@ -122,7 +122,7 @@ async fn keep(
         warn!(agent.id = agent, job.id = %job.job_id, "the agent holds a job whose id is none of ours");
         return Ok(());
     };
-    let gone = |reason| Stop { run, job: id, reason, force: false };
+    let gone = |reason: &str| Stop { run, job: id, reason: reason.to_owned(), force: false };
     let Some((row, locked)) = rows.get(&id).and_then(|row| Some((row, runs.get(&row.run_id)?)))
     else {
         done.past.push((id, None));
@@ -155,7 +155,10 @@ async fn keep(
         let force = stop == "force";
         let within = if force { KILL_WITHIN } else { STOP_WITHIN };
         job_cancelling(conn, &[id], within).await?;
-        done.stop.push(Stop { run: row.run_id, job: id, reason: "run cancelled via API", force });
+        // Who stopped it said why, in the transaction that did.
+        let reason =
+            locked.failure_reason.clone().unwrap_or_else(|| "the run was stopped".to_owned());
+        done.stop.push(Stop { run: row.run_id, job: id, reason, force });
     }
     Ok(())
 }

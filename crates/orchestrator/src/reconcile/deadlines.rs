@@ -9,7 +9,7 @@ use kici_model::state::{EndReason, JobState, TimeLimit};
 use kici_protocol::agent::{Close, CloseCode};
 use kici_store::job::JobNow;
 use kici_store::lease::{GiveBack, job_give_back, job_past_deadline, job_still_due};
-use kici_store::run::{run_lock, run_overdue};
+use kici_store::run::{RunDue, run_lock, run_overdue};
 use kici_store::stop_order::StopOrder;
 use kici_store::{PgConnection, Store, StoreError};
 use tracing::{info, warn};
@@ -127,24 +127,43 @@ fn drop_agent(app: &App, job: &JobNow, stop: &StopOrder) {
     agent.close(Close::new(CloseCode::DispatchAckTimeout, Close::DISPATCH_ACK_TIMEOUT));
 }
 
-/// Runs that take longer than their workflow allows.
-pub(super) async fn overdue_runs(app: &App) -> Result<(), StoreError> {
-    let overdue = {
+/// Runs that take longer than their workflow allows. One whose time will be up before the next pass is stopped then.
+pub(super) async fn overdue_runs(app: &App, next_pass: Duration) -> Result<(), StoreError> {
+    let due = {
         let mut conn = app.store.connection().await?;
-        run_overdue(&mut conn, ROWS).await?
+        run_overdue(&mut conn, next_pass, ROWS).await?
     };
-    for (run, limit) in overdue {
-        info!(run.id = %run, "run exceeded its timeout of {limit} ms");
-        let end = EndReason::TimedOut {
-            limit: TimeLimit::WorkflowTimeout,
-            after_ms: u64::try_from(limit).unwrap_or(0),
-        };
-        match stop_for(app, run, &end.to_string(), end.clone()).await {
-            Ok(_) | Err(CancelError::Ended { .. } | CancelError::Unknown(_)) => {}
-            Err(error) => {
-                warn!(run.id = %run, error = %Chain(&error), "could not stop a run that takes too long")
+    for run in due {
+        match u64::try_from(run.left_ms).unwrap_or(0) {
+            0 => stop_overdue(app, run).await,
+            left => {
+                let later = app.clone();
+                app.spawn(async move {
+                    tokio::select! {
+                        // The next pass, here or elsewhere, finds it again.
+                        () = later.stop.cancelled() => {}
+                        () = tokio::time::sleep(Duration::from_millis(left)) => {
+                            stop_overdue(&later, run).await;
+                        }
+                    }
+                });
             }
         }
     }
     Ok(())
+}
+
+async fn stop_overdue(app: &App, run: RunDue) {
+    let RunDue { id, timeout_ms, .. } = run;
+    info!(run.id = %id, "run exceeded its timeout of {timeout_ms} ms");
+    let end = EndReason::TimedOut {
+        limit: TimeLimit::WorkflowTimeout,
+        after_ms: u64::try_from(timeout_ms).unwrap_or(0),
+    };
+    match stop_for(app, id, &end.to_string(), end.clone()).await {
+        Ok(_) | Err(CancelError::Ended { .. } | CancelError::Unknown(_)) => {}
+        Err(error) => {
+            warn!(run.id = %id, error = %Chain(&error), "could not stop a run that takes too long")
+        }
+    }
 }

@@ -66,7 +66,7 @@ async fn often(app: App) {
         }
         report("take over from dead orchestrators", missing.pass(&app).await);
         report("end waits that have run out", deadlines::pass(&app).await);
-        report("stop runs that take too long", deadlines::overdue_runs(&app).await);
+        report("stop runs that take too long", deadlines::overdue_runs(&app, OFTEN).await);
         report("end holds whose time is up", crate::holds::expire(&app).await);
         report("tell agents what was approved", crate::holds::tell(&app).await);
     }

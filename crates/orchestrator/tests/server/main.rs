@@ -13,6 +13,7 @@ mod env;
 mod fanout;
 mod fleet;
 mod groups;
+mod handover;
 mod holds;
 mod hosts;
 mod http;

@@ -3,6 +3,7 @@
 
 mod agents_die;
 mod cancels;
+mod groups;
 mod restarts;
 
 use std::path::{Path, PathBuf};
@@ -80,6 +81,11 @@ impl Fleet {
 
     /// Commits the workflow with one of its jobs, and pushes it.
     async fn push(&self, name: &str, step: &str) {
+        self.push_as("d1", name, step, Value::Null).await;
+    }
+
+    /// The same as a delivery of its own, with a concurrency policy.
+    async fn push_as(&self, delivery: &str, name: &str, step: &str, policy: Value) {
         let workflow = WORKFLOW
             .replace("@JOURNAL@", self.journal_file().to_str().unwrap())
             .replace("@TICKS@", &self.ticks.to_string())
@@ -89,8 +95,11 @@ impl Fleet {
         let mut lock = lock(json!([job(name, steps)]));
         // Not compiled: there is nothing to compare with.
         lock["workflows"][0]["contentHash"] = json!("");
+        if !policy.is_null() {
+            lock["workflows"][0]["concurrency"] = policy;
+        }
         let sha = self.env.commit_lock(&lock.to_string());
-        assert!(self.env.push("d1", &sha).await.status().is_success());
+        assert!(self.env.push(delivery, &sha).await.status().is_success());
     }
 
     /// Pushes the counting job and waits until it has come some way.
