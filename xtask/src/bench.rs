@@ -7,6 +7,7 @@ mod agents;
 mod compile;
 mod dispatch;
 mod fairness;
+mod graph;
 mod idle;
 mod job;
 mod measure;
@@ -51,6 +52,8 @@ enum Bench {
     Dispatch,
     /// How long a single job waits while another repository floods the queue.
     Fairness,
+    /// How the time of a run grows with its number of jobs.
+    Graph,
 }
 
 impl Bench {
@@ -63,6 +66,7 @@ impl Bench {
             Self::Agents => "agents",
             Self::Dispatch => "dispatch",
             Self::Fairness => "fairness",
+            Self::Graph => "graph",
         }
     }
 }
@@ -81,6 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Agents => agents::measure(&mut metrics)?,
         Bench::Dispatch => dispatch::measure(&mut metrics)?,
         Bench::Fairness => fairness::measure(&mut metrics)?,
+        Bench::Graph => graph::measure(&mut metrics)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -195,9 +195,14 @@ impl Installation {
 
     /// Asks the orchestrator's database; gives the one value of the one row.
     pub(crate) fn query(&self, sql: &str) -> Result<String> {
+        Ok(shell::output(&mut self.psql(sql))?.trim().to_owned())
+    }
+
+    /// `psql` with a statement for the orchestrator's database, not running yet.
+    pub(crate) fn psql(&self, sql: &str) -> Command {
         let mut psql = self.cluster.client_command("psql");
-        let psql = psql.args(["--no-psqlrc", "-qAt", "--dbname", DATABASE, "--command", sql]);
-        Ok(shell::output(psql)?.trim().to_owned())
+        psql.args(["--no-psqlrc", "-qAt", "--dbname", DATABASE, "--command", sql]);
+        psql
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {

@@ -57,8 +57,20 @@ pub struct RunRow {
     pub workflow_timeout_ms: Option<i64>,
 }
 
-/// Makes runs. Those whose delivery has made one of the workflow already are left out; answers the ids made.
-pub async fn run_insert(conn: &mut PgConnection, rows: &[RunRow]) -> Result<Vec<Uuid>, StoreError> {
+/// A run that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeRun {
+    /// Its id.
+    pub id: Uuid,
+    /// What its jobs count against.
+    pub share: i64,
+}
+
+/// Makes runs. Those whose delivery has made one of the workflow already are left out; answers the others.
+pub async fn run_insert(
+    conn: &mut PgConnection,
+    rows: &[RunRow],
+) -> Result<Vec<MadeRun>, StoreError> {
     let id: Vec<Uuid> = rows.iter().map(|r| r.id).collect();
     let delivery: Vec<Option<Uuid>> = rows.iter().map(|r| r.delivery).collect();
     let definition: Vec<Option<Uuid>> = rows.iter().map(|r| r.definition).collect();
@@ -67,8 +79,9 @@ pub async fn run_insert(conn: &mut PgConnection, rows: &[RunRow]) -> Result<Vec<
     let text = |of: fn(&RunRow) -> &str| -> Vec<&str> { rows.iter().map(of).collect() };
     let maybe =
         |of: fn(&RunRow) -> Option<&str>| -> Vec<Option<&str>> { rows.iter().map(of).collect() };
-    sqlx::query_scalar!(
-        "INSERT INTO run (id, org_id, delivery, delivery_id, routing_key, provider, repo, git_ref, sha,
+    sqlx::query_as!(
+        MadeRun,
+        r#"INSERT INTO run (id, org_id, delivery, delivery_id, routing_key, provider, repo, git_ref, sha,
                 workflow_name, definition, state, event, decision, open_jobs, failure_reason, init_failure,
                 environment, trust_tier, lock_file_source, contributor, workflow_timeout_ms, finished_at)
          SELECT id, org, delivery, delivery_id, routing, provider, repo, git_ref, sha, workflow, definition, state,
@@ -82,7 +95,7 @@ pub async fn run_insert(conn: &mut PgConnection, rows: &[RunRow]) -> Result<Vec<
                 event, decision, open_jobs, failure, init_failure, environment, trust, lock_source, contributor,
                 timeout)
          ON CONFLICT (delivery, workflow_name, repo) WHERE parent_run_id IS NULL DO NOTHING
-         RETURNING id",
+         RETURNING id, hashtextextended(org_id || '/' || repo, 0) AS "share!""#,
         &id,
         &text(|r| &r.org_id) as _,
         &delivery as _,

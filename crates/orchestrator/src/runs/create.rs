@@ -7,7 +7,7 @@ use std::time::Instant;
 use kici_model::lock::Workflow;
 use kici_store::definition::{Content, NAMED_FOR, definition_insert, selector_insert};
 use kici_store::hold::{HoldRow, hold_insert};
-use kici_store::job::{JobRow, NeedRow, job_insert, need_insert};
+use kici_store::job::{JobRow, NeedRow, job_insert, job_insert_plain, need_insert};
 use kici_store::run::{RunRow, run_insert};
 use kici_store::slot::{SlotRow, slot_insert};
 use kici_store::{PgConnection, StoreError};
@@ -65,13 +65,21 @@ pub(crate) async fn create(
     runs: &[&NewRun],
 ) -> Result<HashSet<Uuid>, StoreError> {
     let rows: Vec<RunRow> = runs.iter().map(|run| run.row.clone()).collect();
-    let created: HashSet<Uuid> = run_insert(conn, &rows).await?.into_iter().collect();
-    let new: Vec<&NewRun> =
-        runs.iter().copied().filter(|run| created.contains(&run.row.id)).collect();
-    let jobs: Vec<JobRow> = new.iter().flat_map(|run| run.jobs.iter().cloned()).collect();
-    if !jobs.is_empty() {
-        job_insert(conn, &jobs).await?;
+    let made = run_insert(conn, &rows).await?;
+    let shares: HashMap<Uuid, i64> = made.into_iter().map(|run| (run.id, run.share)).collect();
+    let of: Vec<(&NewRun, i64)> =
+        runs.iter().filter_map(|run| Some((*run, shares.get(&run.row.id).copied()?))).collect();
+    let jobs = of.iter().flat_map(|(run, share)| run.jobs.iter().map(|job| (job, *share)));
+    let (plain, others): (Vec<(&JobRow, i64)>, Vec<(&JobRow, i64)>) =
+        jobs.partition(|(job, _)| job.is_plain());
+    if !plain.is_empty() {
+        job_insert_plain(conn, &plain).await?;
     }
+    if !others.is_empty() {
+        let others: Vec<JobRow> = others.into_iter().map(|(job, _)| job.clone()).collect();
+        job_insert(conn, &others).await?;
+    }
+    let new: Vec<&NewRun> = of.into_iter().map(|(run, _)| run).collect();
     let needs: Vec<NeedRow> = new.iter().flat_map(|run| run.needs.iter().cloned()).collect();
     if !needs.is_empty() {
         need_insert(conn, &needs).await?;
@@ -84,7 +92,7 @@ pub(crate) async fn create(
     if !slots.is_empty() {
         slot_insert(conn, &slots).await?;
     }
-    Ok(created)
+    Ok(shares.into_keys().collect())
 }
 
 impl StoredContents {

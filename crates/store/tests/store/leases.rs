@@ -79,8 +79,10 @@ async fn a_delivery_makes_a_workflow_run_once() {
     let first = run();
     let again = RunRow { id: Uuid::now_v7(), ..first.clone() };
     let other = RunRow { id: Uuid::now_v7(), workflow_name: "lint".into(), ..first.clone() };
-    assert_eq!(run_insert(&mut conn, std::slice::from_ref(&first)).await.unwrap(), [first.id]);
-    assert_eq!(run_insert(&mut conn, &[again, other.clone()]).await.unwrap(), [other.id]);
+    let made = run_insert(&mut conn, std::slice::from_ref(&first)).await.unwrap();
+    assert_eq!(made.iter().map(|run| run.id).collect::<Vec<_>>(), [first.id]);
+    let made = run_insert(&mut conn, &[again, other.clone()]).await.unwrap();
+    assert_eq!(made.iter().map(|run| run.id).collect::<Vec<_>>(), [other.id]);
     // Runs without a delivery (asked for by hand) are not bound by that.
     let by_hand = |id| RunRow { id, delivery: None, ..first.clone() };
     let (a, b) = (by_hand(Uuid::now_v7()), by_hand(Uuid::now_v7()));

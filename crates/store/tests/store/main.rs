@@ -3,6 +3,7 @@
 
 mod agents;
 mod deliveries;
+mod jobs;
 mod leases;
 mod retention;
 
