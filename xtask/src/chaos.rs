@@ -16,6 +16,7 @@ mod people;
 mod proxy;
 mod random;
 mod report;
+mod rows;
 mod scenarios;
 mod schedule;
 mod tables;
@@ -39,7 +40,8 @@ use fleet::Fleet;
 use journal::Journal;
 use load::{Load, Target};
 use report::Round;
-use tables::{Open, Tables};
+use rows::Open;
+use tables::Tables;
 
 /// Within this time after the last fault, everything has to have ended.
 const SETTLE: Duration = Duration::from_secs(90);

@@ -17,15 +17,16 @@ mod runs;
 mod stops;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use super::fleet::Admin;
 use super::journal::Journal;
 use super::load::Sent;
+use super::rows::{Change, Delivery, Hold, Job, Place, Run, Step, Waiter};
 use super::scenarios::Run as Plan;
-use super::tables::{Change, Delivery, Hold, Job, Place, Run, Step, Tables, Waiter};
+use super::tables::Tables;
 use life::Lives;
 
 /// All that is compared.
@@ -148,6 +149,8 @@ fn deliveries(evidence: &Evidence<'_>, findings: &mut Findings) {
         });
     let sent = evidence.sent.deliveries.lock().expect("nothing panics");
     findings.count("deliveries", sent.len() as u64);
+    let branches: BTreeSet<&str> = sent.values().map(|delivery| delivery.scenario.branch).collect();
+    findings.count("scenarios", branches.len() as u64);
     for (id, delivery) in sent.iter() {
         if !delivery.accepted {
             findings.stuck.push(format!("delivery {id} was never accepted"));

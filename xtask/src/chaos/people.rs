@@ -15,9 +15,10 @@ use tokio::time::sleep;
 use super::fleet::Admin;
 use super::load::Sent;
 use super::random::Random;
+use super::rows::{Look, Seen};
 use super::scenarios::{self, CANCELLED};
 use super::schedule::ORCHESTRATORS;
-use super::tables::{Look, Seen, Tables};
+use super::tables::Tables;
 
 /// How often the tables are looked at.
 const LOOK: Duration = Duration::from_millis(500);

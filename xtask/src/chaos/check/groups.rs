@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::life::Lives;
 use super::turns::{Span, most_at_once, spans};
 use super::{Case, Evidence, Findings, shown};
+use crate::chaos::rows::{Place, Waiter};
 use crate::chaos::scenarios::Group;
-use crate::chaos::tables::{Place, Waiter};
 
 /// What was at work in groups: by group, who (a run, or a job) and when.
 #[derive(Default)]

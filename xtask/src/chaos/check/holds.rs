@@ -3,7 +3,7 @@
 use super::life::Lives;
 use super::turns::spans;
 use super::{Case, Evidence, Findings, shown};
-use crate::chaos::tables::Hold;
+use crate::chaos::rows::Hold;
 
 pub(super) fn check(
     evidence: &Evidence<'_>,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::chaos::journal::{Execution, Mark};
-use crate::chaos::tables::Change;
+use crate::chaos::rows::Change;
 
 /// States that do not change.
 const FINAL: &[&str] =

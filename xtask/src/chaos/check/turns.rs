@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::life::Lives;
 use super::{Case, Evidence, Findings, Job, shown};
-use crate::chaos::journal::Mark;
+use crate::chaos::journal::{Execution, Mark};
 
 /// The lines of something from the first to the last: from there to there it was at work, beyond doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,19 @@ pub(super) fn check(
         case.jobs.iter().map(|job| (job.name.as_str(), *job)).collect();
     let did: BTreeMap<&str, Vec<Span>> =
         rows.iter().map(|(name, job)| (*name, spans(evidence, lives, job))).collect();
+    needs(lives, case, &rows, &did, findings);
+    windows(case, &did, findings);
+    ends(evidence, lives, case, findings);
+}
+
+/// Nothing begins before what it needs, or has its turn behind, has ended.
+fn needs(
+    lives: &Lives<'_>,
+    case: &Case<'_>,
+    rows: &BTreeMap<&str, &Job>,
+    did: &BTreeMap<&str, Vec<Span>>,
+    findings: &mut Findings,
+) {
     for planned in case.plan.jobs {
         for began in did.get(planned.name).into_iter().flatten() {
             for need in planned.needs.iter().chain(planned.behind) {
@@ -76,6 +89,10 @@ pub(super) fn check(
             }
         }
     }
+}
+
+/// Of a limited fan-out, only so many work at once.
+fn windows(case: &Case<'_>, did: &BTreeMap<&str, Vec<Span>>, findings: &mut Findings) {
     for (base, most) in case.plan.windows {
         let children: Vec<(&str, Span)> = did
             .iter()
@@ -91,6 +108,20 @@ pub(super) fn check(
                 together.len(),
                 together.join(", ")
             ));
+        }
+    }
+}
+
+/// An end that an agent reports is the end. Of a job with several attempts, an earlier one may still go on.
+fn ends(evidence: &Evidence<'_>, lives: &Lives<'_>, case: &Case<'_>, findings: &mut Findings) {
+    for job in case.jobs.iter().filter(|job| job.attempt == 1) {
+        let error = job.error_message.as_deref().unwrap_or_default();
+        let told = job.state == "success" || error.ends_with("failed: this step fails on purpose");
+        let Some(ended) = lives.ended(&job.id).filter(|_| told) else { continue };
+        let mut executions = evidence.journal.of(&job.run_id, &job.name);
+        let late = |execution: &Execution| execution.marks.iter().any(|mark| mark.at_ms > ended);
+        if executions.any(|(_, execution)| late(execution)) {
+            findings.out_of_turn.push(format!("{} went on after its end", shown(job)));
         }
     }
 }
