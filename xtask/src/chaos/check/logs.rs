@@ -125,14 +125,14 @@ fn job_logs(job: &Job, marked: bool, logs: &[(i64, Vec<String>)], findings: &mut
     }
 }
 
-/// All lines of one step.
+/// All lines of one step in the job's last attempt.
 async fn read(admin: &Admin, number: usize, job: &Job, step: i64) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut cursor = 0;
     loop {
         let path = format!(
-            "/api/v1/admin/runs/{}/jobs/{}/steps/{step}/logs?limit=2000&cursor={cursor}",
-            job.run_id, job.id
+            "/api/v1/admin/runs/{}/jobs/{}/steps/{step}/logs?attempt={}&limit=2000&cursor={cursor}",
+            job.run_id, job.id, job.attempt
         );
         let answer = admin.get(number, &path).await?;
         anyhow::ensure!(
