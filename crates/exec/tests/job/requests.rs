@@ -1,5 +1,6 @@
 //! What a job asks of whoever drives it.
 
+use kici_exec::spec::JobSpec;
 use serde_json::json;
 
 use crate::support::{Project, Running, assert_success, start, word_of};
@@ -138,4 +139,20 @@ async fn the_concurrency_group_is_reported_and_waited_for() {
     let ran = running.end().await;
     assert_eq!(word_of(&ran.result), "failed");
     assert_eq!(ran.error(), "Cancelled by concurrency policy: superseded");
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_for_a_concurrency_group_than_the_agent_allows() {
+    let project = Project::new(
+        "export default workflow('ci', {
+           concurrency: { group: () => 'deploy' },
+           jobs: [job('work', { runsOn: 'linux', steps: [step('one', async () => {})] })],
+         });",
+    );
+    let mut running = start(JobSpec { concurrency_wait_ms: Some(50), ..project.spec() });
+    let (id, _) = running.until_request("concurrency.report").await;
+    running.answer(id, Ok(json!({ "action": "wait", "reason": "1 ahead" }))).await;
+    let ran = running.end().await;
+    assert_eq!(word_of(&ran.result), "failed");
+    assert_eq!(ran.error(), "waited longer than 50 ms for concurrency group 'deploy'");
 }

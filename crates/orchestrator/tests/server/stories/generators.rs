@@ -127,6 +127,18 @@ async fn waves(stage: &Stage) {
     );
     // What the group's members gave is there under their names.
     assert_eq!(said["group"][4]["result"], turn("a"));
+
+    // Run again in part, they follow each other as before.
+    let before = stage.journal().len();
+    stage.admin(&["runs", "rerun", played.id(), "--failed-only"]);
+    let again = stage.ends("waves", 1, "failed").await;
+    assert_eq!(again.shown(), played.shown());
+    let noted = stage.journal()[before..].to_vec();
+    for name in ["halting", "computed"] {
+        let own: Vec<&String> = noted.iter().filter(|line| line.starts_with(name)).collect();
+        assert_eq!(own, [&format!("{name} start b"), &format!("{name} end b")], "{noted:?}");
+    }
+    assert_eq!(noted.len(), 4, "{noted:?}");
 }
 
 async fn mistakes(stage: &Stage) {
