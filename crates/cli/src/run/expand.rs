@@ -1,4 +1,5 @@
-//! The children of a job: itself, or one for each combination of its matrix, named as on the server.
+//! The children of a job: itself, or one for each combination of its matrix, named as on the server. Whatever labels or
+//! hosts it asks for, it runs here: a job for all hosts has this machine as its only one.
 
 use std::rc::Rc;
 
@@ -6,6 +7,7 @@ use kici_model::lock::{Matrix, StaticJob};
 use kici_model::matrix::{self, Combination};
 use serde_json::{Value, json};
 
+use super::host;
 use super::plan::{Planned, Work};
 
 /// One of the jobs that a job of the workflow becomes.
@@ -16,6 +18,10 @@ pub(super) struct Child {
     /// A generator gave it.
     pub(super) generated: bool,
     pub(super) combination: Option<Combination>,
+    /// This machine, for a job for all hosts.
+    pub(super) host: Option<String>,
+    /// What stands in parentheses after the job's name.
+    pub(super) label: Option<String>,
     /// `{index, total, first, last}` in a fan-out with more than one child.
     pub(super) fanout: Option<Value>,
     /// It does not start any more once a sibling has failed.
@@ -31,11 +37,26 @@ pub(super) fn expand(place: usize, job: &Rc<StaticJob>, generated: bool) -> Vec<
         fails,
         edges: Vec::new(),
     };
-    let single =
-        Child { job: Rc::clone(job), generated, combination: None, fanout: None, halts: false };
-    // A matrix that is a function stands for itself until it is computed.
-    let Some(Matrix::Static { values }) = &job.matrix else {
-        return vec![planned(job.name.clone(), single, None)];
+    let single = Child {
+        job: Rc::clone(job),
+        generated,
+        combination: None,
+        host: None,
+        label: None,
+        fanout: None,
+        halts: false,
+    };
+    let host = job.runs_on_all.as_ref().map(|_| host::name());
+    let values = match (&job.matrix, &host) {
+        (Some(Matrix::Static { values }), _) => values,
+        (None, Some(here)) => {
+            let child = Child { host: host.clone(), label: host.clone(), ..single };
+            return vec![planned(format!("{} ({here})", job.name), child, None)];
+        }
+        // A matrix that is a function stands for itself until it is computed.
+        (None, None) | (Some(Matrix::Dynamic { .. }), _) => {
+            return vec![planned(job.name.clone(), single, None)];
+        }
     };
     let include = job.include.as_deref().unwrap_or_default();
     let exclude = job.exclude.as_deref().unwrap_or_default();
@@ -60,9 +81,15 @@ pub(super) fn expand(place: usize, job: &Rc<StaticJob>, generated: bool) -> Vec<
     }
     let child = |(index, of): (usize, Combination)| {
         let place = json!({"index": index, "total": total, "first": index == 0, "last": index + 1 == total});
-        let name = of.child_name(&job.name);
+        let label = match &host {
+            Some(host) => format!("{host}, {}", of.label()),
+            None => of.label(),
+        };
+        let name = format!("{} ({label})", job.name);
         let child = Child {
             combination: Some(of),
+            host: host.clone(),
+            label: Some(label),
             fanout: (total > 1).then_some(place),
             halts: limited && job.fail_fast.unwrap_or(false),
             ..single.clone()

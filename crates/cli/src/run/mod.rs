@@ -7,6 +7,7 @@
 mod event;
 mod expand;
 mod grow;
+mod host;
 mod interrupts;
 mod output;
 mod plan;

@@ -30,7 +30,7 @@ impl Plan<'_> {
     /// What the jobs that this one needs have left.
     pub(super) fn upstreams(&self, job: &Planned) -> Upstreams {
         let mut seen = Upstreams::default();
-        let mut fan_outs: BTreeMap<&str, Vec<Child>> = BTreeMap::new();
+        let mut fan_outs: BTreeMap<(&str, bool), Vec<Child>> = BTreeMap::new();
         let needed = |other: &&Planned| job.edges.iter().any(|edge| edge.upstream == other.name);
         // Jobs of the scheduler are nobody's upstream.
         let authors: Vec<(&Planned, &super::expand::Child)> = self
@@ -47,17 +47,21 @@ impl Plan<'_> {
             seen.statuses.insert(other.name.clone(), ended.state.to_string());
             let outputs: Map<String, Value> = ended.outputs.clone();
             // Members of groups are looked up by their own names, also those that are children of a fan-out.
-            if child.combination.is_none() || self.group_of(other.place).is_some() {
+            if child.label.is_none() || self.group_of(other.place).is_some() {
                 seen.outputs.insert(other.name.clone(), Value::Object(outputs.clone()));
             }
-            if let Some(combination) = &child.combination {
-                let label = combination.label();
+            if let Some(label) = child.label.clone() {
+                let on_hosts = child.host.is_some();
                 let child = Child { label, status: ended.state, outputs };
-                fan_outs.entry(other.base_name()).or_default().push(child);
+                fan_outs.entry((other.base_name(), on_hosts)).or_default().push(child);
             }
         }
-        for (base, children) in fan_outs {
-            seen.outputs.insert(base.to_owned(), upstream::matrix_outputs(&children));
+        for ((base, on_hosts), children) in fan_outs {
+            let outputs = match on_hosts {
+                true => upstream::host_outputs(&children),
+                false => upstream::matrix_outputs(&children),
+            };
+            seen.outputs.insert(base.to_owned(), outputs);
         }
         for need in self.needs_of(job) {
             let Need::Group { group, .. } = need else { continue };

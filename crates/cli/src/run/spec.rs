@@ -11,6 +11,7 @@ use kici_workflow::inline;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::host;
 use super::plan::{Plan, Work};
 
 /// For one function of a job, as on the server.
@@ -119,6 +120,8 @@ impl Common<'_> {
             Work::Steps(child) => {
                 spec.matrix = child.combination.as_ref().map(|of| json!(of.values));
                 spec.fanout.clone_from(&child.fanout);
+                spec.host.clone_from(&child.host);
+                spec.agent = child.host.as_deref().map(host::agent);
                 spec.timeout_ms = child.job.timeout.map(|limit| limit.as_millis());
                 spec.grace_ms = child.job.grace_period.map(|seconds| seconds.as_millis() * 1000);
                 spec.upstream_outputs = upstreams.outputs;

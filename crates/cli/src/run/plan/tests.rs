@@ -190,3 +190,28 @@ fn a_fan_out_with_turns_stops_where_its_author_wants_it() {
         ]
     );
 }
+
+#[test]
+fn a_job_for_all_hosts_runs_here_and_is_seen_by_host() {
+    let all = json!({"runsOnAll": {"include": [], "exclude": []}});
+    let both = json!({"matrix": {"_type": "static", "values": ["x", "y"]}});
+    let workflow = workflow(json!([
+        with(job("all", json!([])), all.clone()),
+        with(with(job("both", json!([])), all), both),
+        job("after", json!(["all", "both"])),
+    ]));
+    let mut plan = Plan::new(&workflow, None).unwrap();
+    let here = super::super::host::name();
+    assert_eq!(
+        played(&mut plan, &[], &[]),
+        [
+            format!("all ({here}) success"),
+            format!("both ({here}, x) success"),
+            format!("both ({here}, y) success"),
+            "after success".to_owned(),
+        ]
+    );
+    let seen = plan.upstreams(&plan.jobs[3]).outputs;
+    assert_eq!(seen["all"]["summary"]["succeededHosts"], json!([here]));
+    assert_eq!(seen["both"]["byHost"][format!("{here}, y")], json!({}));
+}
