@@ -9,6 +9,7 @@ mod concurrency;
 mod fields;
 mod generators;
 mod graphs;
+mod hosts;
 mod repeats;
 
 use std::path::{Path, PathBuf};
@@ -183,6 +184,19 @@ impl Stage {
                 return Ok(());
             }
             Err(format!("journal {journal:?}; {}", self.what_is().await))
+        })
+        .await;
+    }
+
+    /// Waits until an agent counts as away.
+    async fn until_away(&self, id: &str) {
+        wait_until(LONG, &format!("{id} to be away"), async || {
+            let agents = self.env.admin_get("/api/v1/admin/agents").await["agents"].clone();
+            let away = |agent: &Value| agent["agentId"] == id && agent["state"] == "disconnected";
+            match agents.as_array().unwrap().iter().any(away) {
+                true => Ok(()),
+                false => Err(agents),
+            }
         })
         .await;
     }
