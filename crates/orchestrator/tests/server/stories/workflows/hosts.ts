@@ -12,14 +12,14 @@ const roll = job('roll', {
         await note($, 'announced');
       },
     }),
-    step('facts', async ({ $, host, agent, fanout, job: own }) => {
+    step('facts', async ({ $, host, agent, fanout }) => {
       await note($, `rolled ${String(fanout?.index)}`);
       return {
         host,
         isSame: agent?.host === host,
         isLabelled: agent?.labels.includes(`kici:host:${String(host)}`),
         platform: agent?.platform,
-        name: own.name,
+        index: fanout?.index,
         total: fanout?.total,
       };
     }),
