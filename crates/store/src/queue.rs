@@ -55,3 +55,34 @@ pub async fn queue_last(
     .map_err(StoreError::in_call("queue_last"))?;
     Ok(rows.into_iter().map(|row| (row.run_id, row.id, row.attempt)).collect())
 }
+
+/// How many jobs of a selector wait, and how many are with agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelectorDepth {
+    /// The selector.
+    pub selector: Uuid,
+    /// Without an agent, up to the bound.
+    pub waiting: i64,
+    /// With one.
+    pub dispatched: i64,
+}
+
+/// The depth of the queue by selector; of waiting jobs no more than `bound` are counted.
+pub async fn queue_by_selector(
+    conn: &mut PgConnection,
+    bound: i64,
+) -> Result<Vec<SelectorDepth>, StoreError> {
+    sqlx::query_as!(
+        SelectorDepth,
+        r#"SELECT q.selector AS "selector!", count(*) FILTER (WHERE q.waits) AS "waiting!",
+                  count(*) FILTER (WHERE NOT q.waits) AS "dispatched!"
+             FROM ((SELECT selector, true AS waits FROM job WHERE state = 'queued' AND agent_id IS NULL LIMIT $1)
+                   UNION ALL
+                   SELECT selector, false FROM job WHERE agent_id IS NOT NULL AND finished_at IS NULL) q
+            GROUP BY q.selector"#,
+        bound,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("queue_by_selector"))
+}

@@ -7,7 +7,7 @@ mod agents;
 mod cleanup;
 mod text;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,6 +38,12 @@ struct ResultLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Depth {
+    status: String,
+    label: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +79,8 @@ pub(crate) struct Metrics {
     requests: Family<StatusLabel, Counter>,
     agents: Gauge,
     queue: Family<StatusLabel, Gauge>,
+    queue_by_label: Family<Depth, Gauge>,
+    repaired: Family<KindLabel, Counter>,
     waiting: AtomicI64,
     with_agents: AtomicI64,
     backpressure: Gauge,
@@ -105,6 +113,8 @@ impl Metrics {
             requests: Family::default(),
             agents: Gauge::default(),
             queue: Family::default(),
+            queue_by_label: Family::default(),
+            repaired: Family::default(),
             waiting: AtomicI64::new(0),
             with_agents: AtomicI64::new(0),
             backpressure: Gauge::default(),
@@ -144,6 +154,16 @@ impl Metrics {
             self.logs_stored.clone(),
         );
         self.cleanup.register(r);
+        r.register(
+            "kici_orch_dispatch_queue_depth_by_label",
+            "Jobs waiting for an agent or given to one, by the labels that they ask for",
+            self.queue_by_label.clone(),
+        );
+        r.register(
+            "kici_orch_repaired",
+            "Jobs, fan-outs and runs that were stuck without a reason and were put right: a bug if it is not 0",
+            self.repaired.clone(),
+        );
         r.register(
             "kici_orch_queue_backpressure",
             "1 while more jobs wait for an agent than the warning level",
@@ -205,6 +225,9 @@ impl Metrics {
         // Series without labels of their own, and those that a dashboard expects, are there from the start.
         for status in ["pending", "dispatched"] {
             self.queue.get_or_create(&StatusLabel { status: status.into() }).set(0);
+        }
+        for kind in ["job", "fan_out", "run"] {
+            self.repaired(kind, 0);
         }
         self
     }
@@ -279,6 +302,24 @@ impl Metrics {
             .set(depth.dispatched);
     }
 
+    /// Notes the depth of the queue by label. What has fallen to nothing disappears.
+    pub(crate) fn set_queue_by_label(&self, depths: BTreeMap<String, QueueDepth>) {
+        self.queue_by_label.clear();
+        for (label, depth) in depths {
+            for (status, jobs) in [("pending", depth.waiting), ("dispatched", depth.dispatched)] {
+                if jobs > 0 {
+                    let series = Depth { status: status.into(), label: label.clone() };
+                    self.queue_by_label.get_or_create(&series).set(jobs);
+                }
+            }
+        }
+    }
+
+    /// Counts what was stuck without a reason: `job`, `fan_out` or `run`.
+    pub(crate) fn repaired(&self, kind: &str, count: u64) {
+        self.repaired.get_or_create(&KindLabel { kind: kind.into() }).inc_by(count);
+    }
+
     /// Counts what was removed because it was too old.
     pub(crate) fn removed(&self, kind: &str, count: u64) {
         self.removed.get_or_create(&KindLabel { kind: kind.into() }).inc_by(count);
@@ -322,6 +363,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn labels_that_nobody_waits_for_any_more_disappear() {
+        let metrics = Metrics::new();
+        let depth = QueueDepth { waiting: 2, dispatched: 0 };
+        metrics.set_queue_by_label(BTreeMap::from([("gpu".to_owned(), depth)]));
+        let name = "kici_orch_dispatch_queue_depth_by_label";
+        let line = format!("{name}{{status=\"pending\",label=\"gpu\"}} 2");
+        let text = metrics.render(0, &Sums::default());
+        assert!(text.lines().any(|l| l == line), "{line} is missing in:\n{text}");
+        metrics.set_queue_by_label(BTreeMap::new());
+        let text = metrics.render(0, &Sums::default());
+        assert!(!text.lines().any(|l| l.starts_with(name)), "{text}");
+    }
+
+    #[test]
     fn both_sets_of_names_are_there_from_the_start() {
         let metrics = Metrics::new();
         metrics.webhook_received("generic", "push");
@@ -339,6 +394,7 @@ mod tests {
             "kici_webhooks_processed_total{result=\"matched\"} 1",
             "kici_lockfile_cache_hits_total 0",
             "kici_jobs_dispatched_total 0",
+            "kici_orch_repaired_total{kind=\"job\"} 0",
             "# TYPE kici_jobs_dispatched_total counter",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in:\n{text}");

@@ -3,6 +3,7 @@
 //! The lease is a row with a fencing number ([`kici_store::leader`]). Whatever is done with it begins with a look at
 //! that row in the same transaction, so that one that hung and woke up late changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ async fn take(app: &App) -> Option<Leader> {
             info!("this orchestrator does not lead any more");
             // One of them says how long the queue is, so that the sum over all is right.
             app.metrics.set_queue(QueueDepth::default());
+            app.metrics.set_queue_by_label(BTreeMap::new());
             app.metrics.set_backpressure(false);
         }
         _ => {}

@@ -3,10 +3,11 @@
 //!
 //! Made by every orchestrator: `leases` takes over what dead ones held, `deadlines` ends waits that have run out and
 //! jobs that take too long (`overrun`), `orders` passes on what others want of agents that are connected here. Made by one (`leader`): `silent` ends what
-//! nobody speaks of any more, `queue` keeps the queue within its limits, `waits` writes down why its jobs wait, `repair`
+//! nobody speaks of any more, `queue` keeps the queue within its limits (and counts it: `depths`), `waits` writes down why its jobs wait, `repair`
 //! finishes what a crash or a bug has left half done; `retention` removes what is too old, in a task of its own.
 
 mod deadlines;
+mod depths;
 mod leader;
 mod leases;
 mod orders;

@@ -9,8 +9,9 @@ use kici_store::queue::{queue_last, queue_waited_too_long};
 use kici_store::share::share_waiting;
 use tracing::warn;
 
-use super::ROWS;
+use super::{ROWS, depths};
 use crate::app::App;
+use crate::dispatch::Selectors;
 use crate::dispatch::shares::over;
 use crate::jobs::apply::announce;
 use crate::jobs::{Ending, Finish, finish};
@@ -30,6 +31,8 @@ pub(super) struct Watch {
     was_over: bool,
     /// Samples in a row above the threshold.
     deep: u32,
+    /// Of the jobs that are counted by label.
+    selectors: Selectors,
 }
 
 impl Watch {
@@ -50,6 +53,7 @@ impl Watch {
         self.looks += 1;
         if self.looks.is_multiple_of(SAMPLE) {
             self.sample(app, depth.waiting);
+            depths::look(app, &mut self.selectors, COUNTED).await?;
             expire(app, leader).await?;
         }
         Ok(())

@@ -53,6 +53,7 @@ async fn stuck_windows(app: &App, leader: &Leader) -> Result<(), StoreError> {
         warn!(jobs = met.len(), "jobs waited for their turn although it had come; repaired");
     }
     Store::commit(tx).await?;
+    app.metrics.repaired("fan_out", met.len() as u64);
     app.dispatch.wake();
     Ok(())
 }
@@ -92,6 +93,7 @@ async fn stuck_jobs(app: &App, leader: &Leader) -> Result<(), StoreError> {
             return Ok(());
         }
         warn!(job.id = %job, "job waited for upstreams that have ended; repaired");
+        app.metrics.repaired("job", 1);
         let settled = match refused {
             Some(reason) => {
                 let skip = Finish::because(first.run_id, job, Ending::Skipped, reason);
@@ -126,6 +128,7 @@ async fn unsettled_runs(app: &App, leader: &Leader) -> Result<(), StoreError> {
         let settled = finish(&mut tx, &[], &[run]).await?;
         Store::commit(tx).await?;
         warn!(run.id = %run, "run was open without an open job; repaired");
+        app.metrics.repaired("run", 1);
         announce(app, &settled);
     }
     Ok(())

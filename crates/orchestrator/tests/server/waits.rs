@@ -6,7 +6,7 @@ use kici_testkit::wait_until;
 use serde_json::{Value, json};
 
 use crate::agent::FakeAgent;
-use crate::env::{Env, LIMIT, job};
+use crate::env::{Env, LIMIT, job, lock};
 
 fn exact(labels: &[&str]) -> Value {
     let exact = |label: &&str| json!({"kind": "exact", "value": label});
@@ -251,6 +251,50 @@ async fn agents_of_another_orchestrator_count_and_two_have_one_opinion() {
         .await;
     pool.close().await;
     other.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_reason_is_not_taken_for_stuck() {
+    let env = Env::start().await;
+    let matrix =
+        json!({"matrix": {"_type": "static", "values": ["a", "b", "c"]}, "maxParallel": 1});
+    let approval = json!({"approval": {"clauses": [], "when": "always"}});
+    let needs = json!({"needs": ["held", "fan"]});
+    let jobs = [job("fan", matrix), job("held", approval), job("last", needs), on("gpu", &["gpu"])];
+    let mut file = lock(json!(jobs));
+    file["workflows"][0]["concurrency"] =
+        json!({"hasGroup": true, "cancelInProgress": false, "max": 1, "group": "prod"});
+    let sha = env.commit_lock(&file.to_string());
+    env.push("d1", &sha).await;
+    env.run_is("pending").await;
+    env.push("d2", &sha).await;
+    let second = wait_until(LIMIT, "the second run to wait for its group", async || {
+        let runs = env.runs().await;
+        let [_, second] = runs.as_slice() else { return Err(format!("{runs:?}")) };
+        let jobs = env.jobs(second).await;
+        match jobs[0]["waitReason"]["kind"] == "concurrency_limit" {
+            true => Ok(jobs),
+            false => Err(format!("{jobs:?}")),
+        }
+    })
+    .await;
+    let kinds: Vec<&Value> = second.iter().map(|job| &job["waitReason"]["kind"]).collect();
+    let group = "concurrency_limit";
+    assert_eq!(kinds, [group, "wave", "wave", "approval", "needs", group]);
+    let store = kici_store::Store::connect(env.db.url(), kici_store::Connect::default());
+    let store = store.await.unwrap();
+    let mut conn = store.connection().await.unwrap();
+    assert!(kici_store::job::job_stuck(&mut conn, 100).await.unwrap().is_empty());
+    assert!(kici_store::window::window_stuck(&mut conn, 100).await.unwrap().is_empty());
+    drop(conn);
+    store.close().await;
+    let wanted = "kici_orch_dispatch_queue_depth_by_label{status=\"pending\",label=\"gpu\"} 1";
+    wait_until(LIMIT, wanted, async || {
+        let text = env.client.get(env.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        assert!(text.lines().any(|line| line == "kici_orch_repaired_total{kind=\"job\"} 0"));
+        if text.lines().any(|line| line == wanted) { Ok(()) } else { Err(text) }
+    })
+    .await;
 }
 
 #[tokio::test]
