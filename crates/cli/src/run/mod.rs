@@ -4,6 +4,7 @@
 //! nothing in the tree is touched. Generators and functions that the lock file does not have are evaluated first, as
 //! jobs of their own with the names that they have on the server.
 
+mod connect;
 mod event;
 mod expand;
 mod grow;

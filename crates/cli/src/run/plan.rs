@@ -1,15 +1,15 @@
 //! What a local run consists of and what became of it: jobs in an order that respects their needs.
 //!
-//! Names, needs and reasons are those of the server. `expand` makes the children of a job, `grow` adds what
-//! evaluations give, `results` has what a job sees of others.
+//! Names, needs and reasons are those of the server. `expand` makes the children of a job, `connect` says what
+//! they wait for, `grow` adds what evaluations give, `results` has what a job sees of others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use anyhow::bail;
 use kici_exec::spec::JobResult;
 use kici_model::fields::InitFields;
-use kici_model::graph::{self, Accepts, Edge, Readiness};
+use kici_model::graph::{self, Edge, Readiness};
 use kici_model::lock::{DynamicJob, JobEntry, Need, StaticJob, Workflow};
 use kici_model::state::{EndReason, JobState};
 use serde_json::{Map, Value};
@@ -107,137 +107,6 @@ impl<'a> Plan<'a> {
         self.jobs.extend(expand(place, &job, false));
     }
 
-    /// Works out what the jobs that have not ended wait for. Done again whenever jobs are added.
-    pub(super) fn connect(&mut self) {
-        let mut children: HashMap<String, Vec<String>> = HashMap::new();
-        let mut groups: HashMap<String, Vec<String>> = HashMap::new();
-        for job in &self.jobs {
-            if let Work::Steps(child) = &job.work {
-                children.entry(child.job.name.clone()).or_default().push(job.name.clone());
-            }
-            if let Some(group) = self.group_of(job.place) {
-                groups.entry(group.clone()).or_default().push(job.name.clone());
-            }
-        }
-        for at in 0..self.jobs.len() {
-            let job = &self.jobs[at];
-            if self.ended.contains_key(&job.name) || job.fails.is_some() {
-                continue;
-            }
-            match self.edges_of(job, &children, &groups) {
-                Ok(edges) => self.jobs[at].edges = edges,
-                Err(message) => self.jobs[at].fails = Some(message),
-            }
-        }
-        self.break_cycles();
-    }
-
-    fn edges_of(
-        &self,
-        job: &Planned,
-        children: &HashMap<String, Vec<String>>,
-        groups: &HashMap<String, Vec<String>>,
-    ) -> Result<Vec<Edge>, String> {
-        let needs = self.needs_of(job);
-        self.check(job, needs, children, groups)?;
-        let mut edges = graph::edges(needs, children, groups);
-        for edge in &mut edges {
-            // Whatever the jobs of a group are needed for, they have to be known first.
-            let upstream = self.jobs.iter().find(|job| job.name == edge.upstream);
-            if upstream.is_some_and(|job| matches!(job.work, Work::Generator))
-                && !edge.accepts.contains(JobState::Success)
-            {
-                let mut run_on = edge.accepts.to_run_on();
-                run_on.push(JobState::Success.to_string());
-                edge.accepts = Accepts::from_run_on(Some(&run_on));
-            }
-        }
-        if let Work::Steps(child) = &job.work
-            && !child.generated
-        {
-            let init = init_name(self.workflow, &child.job);
-            if self.jobs.iter().any(|job| job.name == init) {
-                edges.push(Edge { upstream: init, accepts: Accepts::SUCCESS });
-            }
-        }
-        Ok(edges)
-    }
-
-    /// Refuses what the server refuses.
-    fn check(
-        &self,
-        job: &Planned,
-        needs: &[Need],
-        children: &HashMap<String, Vec<String>>,
-        groups: &HashMap<String, Vec<String>>,
-    ) -> Result<(), String> {
-        let base = job.base_name();
-        let lacks = |what: String| {
-            Err(format!("job '{base}' needs {what}, which the workflow does not have"))
-        };
-        for need in needs {
-            match need {
-                Need::Group { group, .. } if !groups.contains_key(group) => {
-                    return lacks(format!("the group '{group}'"));
-                }
-                Need::Group { .. } => {}
-                Need::Job(name) | Need::JobWhen { name, .. } => {
-                    if !children.contains_key(name) {
-                        return lacks(format!("'{name}'"));
-                    }
-                    if self.is_stranger(job, name) {
-                        return Err(format!(
-                            "job '{base}' needs '{name}', which another generator makes; need its group: dynamicGroup('…')"
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a generated job names one of another generator, which its own generator has not seen.
-    fn is_stranger(&self, job: &Planned, name: &str) -> bool {
-        let is_generated =
-            |job: &Planned| matches!(&job.work, Work::Steps(child) if child.generated);
-        let own = self
-            .jobs
-            .iter()
-            .find(|other| other.place == job.place && matches!(other.work, Work::Generator));
-        let seen =
-            |name: &str| own.is_some_and(|own| own.edges.iter().any(|edge| edge.upstream == name));
-        is_generated(job)
-            && self.jobs.iter().any(|other| {
-                is_generated(other)
-                    && other.place != job.place
-                    && other.base_name() == name
-                    && !seen(&other.name)
-            })
-    }
-
-    /// Fails every job of every circle.
-    fn break_cycles(&mut self) {
-        let open = self.jobs.iter().filter(|job| !self.ended.contains_key(&job.name));
-        let edges: Vec<(&str, Vec<&str>)> = open
-            .map(|job| {
-                let upstreams = job.edges.iter().map(|edge| edge.upstream.as_str());
-                (job.name.as_str(), upstreams.collect())
-            })
-            .collect();
-        let cycles: Vec<Vec<String>> = graph::find_cycles(&edges)
-            .into_iter()
-            .map(|cycle| cycle.into_iter().map(str::to_owned).collect())
-            .collect();
-        for path in cycles {
-            let names: HashSet<String> = path.iter().cloned().collect();
-            let reason = EndReason::Cycle { path }.to_string();
-            for job in self.jobs.iter_mut().filter(|job| names.contains(&job.name)) {
-                job.edges.clear();
-                job.fails = Some(reason.clone());
-            }
-        }
-    }
-
     /// What a job declares to need.
     pub(super) fn needs_of<'p>(&'p self, job: &'p Planned) -> &'p [Need] {
         match &job.work {
@@ -323,7 +192,7 @@ impl Planned {
     }
 }
 
-fn init_name(workflow: &Workflow, job: &StaticJob) -> String {
+pub(super) fn init_name(workflow: &Workflow, job: &StaticJob) -> String {
     format!("__init__{}__{}", workflow.name, job.name)
 }
 
