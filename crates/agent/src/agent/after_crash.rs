@@ -13,9 +13,9 @@ const ERROR: &str =
 const LAST_LINE: &str =
     "[kici] the agent was restarted while the job ran; the last second of this log may be missing";
 
-/// Takes over what the last process did not tell, and ends what it left running. Gives the ids of those jobs.
+/// Takes over what earlier processes did not tell, and ends what the last one left running. Gives the ids of the jobs
+/// that were lost so and whose end is still to be told.
 pub(crate) fn settle(outbox: &mut Outbox) -> Vec<String> {
-    let mut lost = Vec::new();
     for unfinished in outbox.recover() {
         let ended = unfinished.process.as_ref().map_or(0, job::clean_up);
         tracing::warn!(
@@ -27,7 +27,6 @@ pub(crate) fn settle(outbox: &mut Outbox) -> Vec<String> {
         let end = Voice::new(unfinished.job.clone())
             .failed_because(ERROR, json!({ "kind": "agent-restarted" }));
         outbox.end_unfinished(&unfinished.job, LAST_LINE, &end, Instant::now());
-        lost.push(unfinished.job.job_id);
     }
-    lost
+    outbox.killed().into_iter().map(|job| job.job_id).collect()
 }

@@ -29,6 +29,8 @@ mod kind {
     pub(super) const TOLD: u8 = 5;
     /// Log chunks up to this `seq` were told.
     pub(super) const LOGS_TOLD: u8 = 6;
+    /// The agent was killed while the job ran: its end is only that.
+    pub(super) const KILLED: u8 = 7;
 }
 
 /// Whose processes to look for after a crash of the agent.
@@ -66,6 +68,7 @@ pub(super) struct Parcel {
     /// Log chunks handed out and not reported as written.
     in_flight: std::collections::VecDeque<u64>,
     has_end: bool,
+    killed: bool,
     process: Option<ProcessRecord>,
 }
 
@@ -95,6 +98,7 @@ impl Parcel {
             gather: Gather::default(),
             in_flight: std::collections::VecDeque::new(),
             has_end: false,
+            killed: false,
             process: None,
         };
         (parcel, result)
@@ -107,7 +111,7 @@ impl Parcel {
         let mut facts: Vec<(u64, String, bool, usize)> = Vec::new();
         let mut told = Vec::new();
         let mut logs_told = 0;
-        let mut has_end = false;
+        let (mut has_end, mut killed) = (false, false);
         let visit = |record: Record| match record.kind {
             kind::JOB => head = serde_json::from_slice(&record.body).ok(),
             kind::PROCESS => process = serde_json::from_slice(&record.body).ok(),
@@ -120,6 +124,7 @@ impl Parcel {
             }
             kind::TOLD => told.extend(number_of(&record.body)),
             kind::LOGS_TOLD => logs_told = number_of(&record.body).unwrap_or(logs_told),
+            kind::KILLED => killed = true,
             _ => {}
         };
         let (journal, cut) = Journal::open(folder.join(FACTS), visit)?;
@@ -149,6 +154,7 @@ impl Parcel {
             gather: Gather::default(),
             in_flight: std::collections::VecDeque::new(),
             has_end,
+            killed,
             process,
         }))
     }
@@ -163,6 +169,17 @@ impl Parcel {
     /// The processes noted.
     pub(super) fn process(&self) -> Option<&ProcessRecord> {
         self.process.as_ref()
+    }
+
+    /// Notes that the agent was killed while the job ran.
+    pub(super) fn note_killed(&mut self) -> io::Result<()> {
+        self.killed = true;
+        self.write(kind::KILLED, &[]).map(|_| ())
+    }
+
+    /// Whether the agent was killed while the job ran.
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed
     }
 
     /// Whether the job's end is known.

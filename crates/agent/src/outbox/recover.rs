@@ -46,6 +46,12 @@ impl Outbox {
         untold.map(|parcel| parcel.job.clone()).collect()
     }
 
+    /// Those of them whose end is only that this agent was killed, now or before.
+    pub(crate) fn killed(&self) -> Vec<JobRef> {
+        let killed = self.parcels.iter().filter(|parcel| parcel.is_untold() && parcel.is_killed());
+        killed.map(|parcel| parcel.job.clone()).collect()
+    }
+
     /// Ends a job that ran when the agent was killed: a line in its log, then its end.
     pub(crate) fn end_unfinished(
         &mut self,
@@ -59,7 +65,9 @@ impl Outbox {
             Some(parcel) => {
                 parcel.gather.push(-1, [line.to_owned()], now);
                 parcel.gather.flush(now);
-                let result = parcel.spill(now).and(parcel.push(end, true));
+                // Before the end: an agent that is killed again before it was told still knows what the end is.
+                let result =
+                    parcel.spill(now).and(parcel.note_killed()).and(parcel.push(end, true));
                 parcel.park();
                 result
             }

@@ -246,6 +246,28 @@ fn a_killed_agents_outbox_comes_back() {
 }
 
 #[test]
+fn an_agent_that_is_killed_again_still_knows_which_job_it_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    drop(outbox(Some(folder.path())));
+    let restarted = || Outbox::new(Some(folder.path().into()), LIMIT);
+    let mut first = restarted();
+    assert_eq!(first.recover().len(), 1);
+    assert!(first.killed().is_empty(), "its end is not known yet");
+    first.end_unfinished(&job("j"), "restarted", &status("end"), now);
+    assert_eq!(first.killed(), [job("j")]);
+    drop(first);
+    let mut second = restarted();
+    assert!(second.recover().is_empty());
+    assert_eq!((second.untold(), second.killed()), (vec![job("j")], vec![job("j")]));
+    all(&mut second, now);
+    assert!(second.killed().is_empty(), "it was told");
+    drop(second);
+    let mut third = restarted();
+    assert!(third.recover().is_empty() && third.killed().is_empty());
+}
+
+#[test]
 fn a_full_disk_is_answered_from_memory_and_left_again() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("gone");
