@@ -70,8 +70,7 @@ pub(crate) async fn create(
     let of: Vec<(&NewRun, i64)> =
         runs.iter().filter_map(|run| Some((*run, shares.get(&run.row.id).copied()?))).collect();
     let jobs = of.iter().flat_map(|(run, share)| run.jobs.iter().map(|job| (job, *share)));
-    let (plain, others): (Vec<(&JobRow, i64)>, Vec<(&JobRow, i64)>) =
-        jobs.partition(|(job, _)| job.is_plain());
+    let (plain, others): (Vec<_>, Vec<_>) = jobs.partition(|(job, _)| job.is_plain());
     if !plain.is_empty() {
         job_insert_plain(conn, &plain).await?;
     }

@@ -155,6 +155,10 @@ impl Process {
     }
 
     fn take_over(&mut self, (job, attempt): (Uuid, i32), tables: &mut Tables, acks: &Arc<Acks>) {
+        // What is there of another attempt is stored before its buffer changes hands.
+        if self.logs.get(&job).is_some_and(|buffer| buffer.attempt != attempt) {
+            self.store(job, tables);
+        }
         let (seq, other) = tables.take_over(job, attempt, self.number);
         match self.logs.get_mut(&job).filter(|buffer| buffer.attempt == attempt && !other) {
             Some(buffer) => buffer.acks = acks.clone(),
