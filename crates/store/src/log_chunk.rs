@@ -43,8 +43,9 @@ pub struct LogExtent {
     pub taken_over: bool,
 }
 
-/// Adds entries to the logs that `writer` writes. One that is there already stays as it is. Answers the jobs whose
-/// log is written by another one now: nothing of theirs was added.
+/// Adds entries to the logs that `writer` writes. One that is there already stays as it is. Earlier attempts may be
+/// added to by everybody: whoever their agent tells what it still has to say. Answers the jobs of which some entry could
+/// not be added, because another one writes their log now.
 pub async fn log_chunk_insert(
     conn: &mut PgConnection,
     writer: i32,
@@ -60,7 +61,8 @@ pub async fn log_chunk_insert(
          SELECT t.job, t.attempt, t.step, t.first_line, t.lines, t.object, t.start_byte, t.bytes, t.seq, $10
            FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::int8[], $5::int4[], $6::int4[], $7::int4[], $8::int4[],
                 $9::int8[]) AS t (job, attempt, step, first_line, lines, object, start_byte, bytes, seq)
-          CROSS JOIN LATERAL (SELECT 1 FROM job j WHERE j.id = t.job AND j.log_writer = $10 FOR SHARE) AS mine
+          CROSS JOIN LATERAL (
+                SELECT 1 FROM job j WHERE j.id = t.job AND (j.log_writer = $10 OR j.attempt > t.attempt) FOR SHARE) AS mine
          ON CONFLICT DO NOTHING
          RETURNING job_id",
         &job,
@@ -80,10 +82,23 @@ pub async fn log_chunk_insert(
     if added.len() == rows.len() {
         return Ok(Vec::new());
     }
-    sqlx::query_scalar!("SELECT id FROM job WHERE id = ANY($1) AND log_writer <> $2", &job, writer,)
-        .fetch_all(conn)
-        .await
-        .map_err(StoreError::in_call("log_chunk_insert"))
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT t.job AS "job!"
+             FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::int8[]) AS t (job, attempt, step, first_line)
+             JOIN job j ON j.id = t.job
+            WHERE NOT EXISTS (
+                SELECT 1 FROM log_chunk c
+                 WHERE c.job_id = t.job AND c.attempt = t.attempt AND c.step = t.step AND c.first_line = t.first_line
+                   AND c.writer = $5)"#,
+        &job,
+        &number(|r| r.attempt),
+        &number(|r| r.step),
+        &first,
+        writer,
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::in_call("log_chunk_insert"))
 }
 
 /// Makes `writer` the one that writes the log of an attempt, and answers how far the log goes. The next statement

@@ -54,7 +54,10 @@ async fn a_push_becomes_a_run() {
     let jobs = env.jobs(&run).await;
     assert_eq!(jobs[0]["agentId"], "a1");
     assert_eq!(jobs[0]["steps"][0]["status"], "success");
-    assert_eq!(jobs[1]["needs"], json!([{"upstreamName": "build", "runOn": ["success"]}]));
+    assert_eq!(
+        jobs[1]["needs"],
+        json!([{"upstreamName": "build", "runOn": ["success"], "status": "success"}])
+    );
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn run() -> RunRow {
 }
 
 /// A run with waiting jobs of one selector.
-async fn waiting(store: &Store, selector: Uuid, count: i32) -> Vec<Uuid> {
+pub(crate) async fn waiting(store: &Store, selector: Uuid, count: i32) -> Vec<Uuid> {
     let mut conn = store.connection().await.unwrap();
     selector_insert(&mut conn, &[Content { id: selector, body: "{}".into() }]).await.unwrap();
     let run = RunRow { open_jobs: count, ..run() };
@@ -55,9 +55,14 @@ async fn waiting(store: &Store, selector: Uuid, count: i32) -> Vec<Uuid> {
 }
 
 async fn claim_one(store: &Store, job: Uuid, agent: &str) -> i32 {
+    claim_by(store, job, agent, 1).await
+}
+
+/// An orchestrator gives a job to an agent of its own; answers the attempt.
+pub(crate) async fn claim_by(store: &Store, job: Uuid, agent: &str, owner: i32) -> i32 {
     let mut conn = store.connection().await.unwrap();
     let claim = Claim { job, agent: agent.into() };
-    job_claim(&mut conn, 1, ACK, &[claim]).await.unwrap()[0].1
+    job_claim(&mut conn, owner, ACK, &[claim]).await.unwrap()[0].1
 }
 
 fn end(job: Uuid, attempt: i32, from: &str, to: &str) -> JobEnd {

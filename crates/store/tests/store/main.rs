@@ -5,6 +5,7 @@ mod agents;
 mod deliveries;
 mod jobs;
 mod leases;
+mod logs;
 mod retention;
 
 use kici_store::{Connect, Store, StoreError};
