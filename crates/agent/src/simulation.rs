@@ -54,9 +54,9 @@ impl SimulatedAgent {
     /// A new process of an agent, which finds what the last one left in `folder`.
     pub fn start(id: &str, folder: &Path) -> Self {
         let mut outbox = Outbox::new(Some(PathBuf::from(folder)), DISK);
-        let lost = settle_after_crash(&mut outbox);
+        let fates = settle_after_crash(&mut outbox);
         Self {
-            fates: lost.into_iter().map(|job| (job, Fate::Lost)).collect(),
+            fates,
             id: id.to_owned(),
             link: AgentLink::new(true, outbox.untold()),
             outbox,
@@ -192,6 +192,7 @@ impl SimulatedAgent {
                 if let Some(running) = &mut self.running {
                     running.cancelled = true;
                     self.fates.insert(running.voice.job().job_id.clone(), Fate::Stopping);
+                    self.outbox.note_stopping();
                 }
             }
             Effect::Stored(ack) => {

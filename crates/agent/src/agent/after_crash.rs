@@ -1,7 +1,9 @@
 //! What an agent has to put right when its last process was killed while a job ran.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
+use kici_protocol::agent::Fate;
 use serde_json::json;
 
 use crate::job::{self, Voice};
@@ -13,9 +15,9 @@ const ERROR: &str =
 const LAST_LINE: &str =
     "[kici] the agent was restarted while the job ran; the last second of this log may be missing";
 
-/// Takes over what earlier processes did not tell, and ends what the last one left running. Gives the ids of the jobs
-/// that were lost so and whose end is still to be told.
-pub(crate) fn settle(outbox: &mut Outbox) -> Vec<String> {
+/// Takes over what earlier processes did not tell, and ends what the last one left running. Gives what has to be said
+/// about the jobs whose end is still to be told.
+pub(crate) fn settle(outbox: &mut Outbox) -> BTreeMap<String, Fate> {
     for unfinished in outbox.recover() {
         let ended = unfinished.process.as_ref().map_or(0, job::clean_up);
         tracing::warn!(
@@ -28,5 +30,5 @@ pub(crate) fn settle(outbox: &mut Outbox) -> Vec<String> {
             .failed_because(ERROR, json!({ "kind": "agent-restarted" }));
         outbox.end_unfinished(&unfinished.job, LAST_LINE, &end, Instant::now());
     }
-    outbox.killed().into_iter().map(|job| job.job_id).collect()
+    outbox.fates()
 }

@@ -121,9 +121,9 @@ impl Agent {
     ) -> Self {
         let now = Instant::now();
         let mut outbox = Outbox::new(state.outbox(), config.outbox_bytes);
-        let lost = after_crash::settle(&mut outbox);
+        let fates = after_crash::settle(&mut outbox);
         Self {
-            fates: lost.into_iter().map(|job| (job, Fate::Lost)).collect(),
+            fates,
             agent_id: state.agent_id().into(),
             facts: Facts::gather(&config, state.agent_id()),
             link: AgentLink::new(config.token.is_some(), outbox.untold()),

@@ -123,6 +123,7 @@ impl Agent {
         }
         running.cancelled = true;
         self.fates.insert(running.voice.job().job_id.clone(), Fate::Stopping);
+        self.outbox.note_stopping();
         running.job.cancel(force, reason);
     }
 

@@ -139,6 +139,12 @@ impl Outbox {
         self.note(result);
     }
 
+    /// Notes that the running job was told to stop.
+    pub(crate) fn note_stopping(&mut self) {
+        let result = self.current().map_or(Ok(()), Parcel::note_stopping);
+        self.note(result);
+    }
+
     /// Keeps a fact of the last job until it was told.
     pub(crate) fn push(&mut self, message: &FromAgent) {
         let result = self.current().map_or(Ok(()), |parcel| parcel.push(message, false));

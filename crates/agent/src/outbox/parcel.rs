@@ -31,6 +31,8 @@ mod kind {
     pub(super) const LOGS_TOLD: u8 = 6;
     /// The agent was killed while the job ran: its end is only that.
     pub(super) const KILLED: u8 = 7;
+    /// The job was told to stop: its end may be only that.
+    pub(super) const STOPPING: u8 = 8;
 }
 
 /// Whose processes to look for after a crash of the agent.
@@ -69,6 +71,7 @@ pub(super) struct Parcel {
     in_flight: std::collections::VecDeque<u64>,
     has_end: bool,
     killed: bool,
+    stopping: bool,
     process: Option<ProcessRecord>,
 }
 
@@ -99,6 +102,7 @@ impl Parcel {
             in_flight: std::collections::VecDeque::new(),
             has_end: false,
             killed: false,
+            stopping: false,
             process: None,
         };
         (parcel, result)
@@ -111,7 +115,7 @@ impl Parcel {
         let mut facts: Vec<(u64, String, bool, usize)> = Vec::new();
         let mut told = Vec::new();
         let mut logs_told = 0;
-        let (mut has_end, mut killed) = (false, false);
+        let (mut has_end, mut killed, mut stopping) = (false, false, false);
         let visit = |record: Record| match record.kind {
             kind::JOB => head = serde_json::from_slice(&record.body).ok(),
             kind::PROCESS => process = serde_json::from_slice(&record.body).ok(),
@@ -125,6 +129,7 @@ impl Parcel {
             kind::TOLD => told.extend(number_of(&record.body)),
             kind::LOGS_TOLD => logs_told = number_of(&record.body).unwrap_or(logs_told),
             kind::KILLED => killed = true,
+            kind::STOPPING => stopping = true,
             _ => {}
         };
         let (journal, cut) = Journal::open(folder.join(FACTS), visit)?;
@@ -155,6 +160,7 @@ impl Parcel {
             in_flight: std::collections::VecDeque::new(),
             has_end,
             killed,
+            stopping,
             process,
         }))
     }
@@ -180,6 +186,17 @@ impl Parcel {
     /// Whether the agent was killed while the job ran.
     pub(super) fn is_killed(&self) -> bool {
         self.killed
+    }
+
+    /// Notes that the job was told to stop.
+    pub(super) fn note_stopping(&mut self) -> io::Result<()> {
+        self.stopping = true;
+        self.write(kind::STOPPING, &[]).map(|_| ())
+    }
+
+    /// Whether the job was told to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// Whether the job's end is known.

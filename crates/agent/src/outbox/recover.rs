@@ -1,9 +1,10 @@
 //! What an agent that was killed left in its outbox.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use kici_protocol::agent::{FromAgent, JobRef};
+use kici_protocol::agent::{Fate, FromAgent, JobRef};
 
 use super::parcel::Parcel;
 use super::{Outbox, ProcessRecord};
@@ -46,10 +47,16 @@ impl Outbox {
         untold.map(|parcel| parcel.job.clone()).collect()
     }
 
-    /// Those of them whose end is only that this agent was killed, now or before.
-    pub(crate) fn killed(&self) -> Vec<JobRef> {
-        let killed = self.parcels.iter().filter(|parcel| parcel.is_untold() && parcel.is_killed());
-        killed.map(|parcel| parcel.job.clone()).collect()
+    /// What the end of some of them may be no more than: that the agent was killed, now or before, or that the job was
+    /// told to stop.
+    pub(crate) fn fates(&self) -> BTreeMap<String, Fate> {
+        let fate = |parcel: &Parcel| match (parcel.is_killed(), parcel.is_stopping()) {
+            (true, _) => Some(Fate::Lost),
+            (false, true) => Some(Fate::Stopping),
+            (false, false) => None,
+        };
+        let untold = self.parcels.iter().filter(|parcel| parcel.is_untold());
+        untold.filter_map(|parcel| Some((parcel.job.job_id.clone(), fate(parcel)?))).collect()
     }
 
     /// Ends a job that ran when the agent was killed: a line in its log, then its end.

@@ -1,6 +1,8 @@
 //! Order, repeats and recovery of the outbox.
 
-use kici_protocol::agent::{JobState, JobStatus, LogsStored, StepState, StepStatus};
+use std::collections::BTreeMap;
+
+use kici_protocol::agent::{Fate, JobState, JobStatus, LogsStored, StepState, StepStatus};
 
 use super::*;
 
@@ -253,18 +255,31 @@ fn an_agent_that_is_killed_again_still_knows_which_job_it_lost() {
     let restarted = || Outbox::new(Some(folder.path().into()), LIMIT);
     let mut first = restarted();
     assert_eq!(first.recover().len(), 1);
-    assert!(first.killed().is_empty(), "its end is not known yet");
+    assert!(first.fates().is_empty(), "its end is not known yet");
     first.end_unfinished(&job("j"), "restarted", &status("end"), now);
-    assert_eq!(first.killed(), [job("j")]);
+    let lost = BTreeMap::from([("j".to_owned(), Fate::Lost)]);
+    assert_eq!(first.fates(), lost);
     drop(first);
     let mut second = restarted();
     assert!(second.recover().is_empty());
-    assert_eq!((second.untold(), second.killed()), (vec![job("j")], vec![job("j")]));
+    assert_eq!((second.untold(), second.fates()), (vec![job("j")], lost));
     all(&mut second, now);
-    assert!(second.killed().is_empty(), "it was told");
+    assert!(second.fates().is_empty(), "it was told");
     drop(second);
     let mut third = restarted();
-    assert!(third.recover().is_empty() && third.killed().is_empty());
+    assert!(third.recover().is_empty() && third.fates().is_empty());
+}
+
+#[test]
+fn an_agent_that_is_killed_still_knows_that_its_job_was_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = outbox(Some(folder.path()));
+    first.note_stopping();
+    first.push_terminal(&status("end"), Instant::now());
+    drop(first);
+    let mut second = Outbox::new(Some(folder.path().into()), LIMIT);
+    assert!(second.recover().is_empty(), "it had ended");
+    assert_eq!(second.fates(), BTreeMap::from([("j".to_owned(), Fate::Stopping)]));
 }
 
 #[test]
