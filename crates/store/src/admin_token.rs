@@ -83,14 +83,16 @@ pub async fn admin_token_insert(
     Ok(())
 }
 
-/// Makes the bootstrap token follow the configuration. A withdrawn one stays withdrawn.
+/// Makes the bootstrap token follow the configuration. A withdrawn one stays withdrawn. Orchestrators that start
+/// together take turns: the second would conflict with the first one's hash before it finds the label.
 pub async fn admin_token_bootstrap(
     conn: &mut PgConnection,
     id: Uuid,
     hash: &[u8],
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO admin_token (id, token_hash, label, role) VALUES ($1, $2, 'bootstrap', 'owner')
+        "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('admin_token_bootstrap', 0)))
+         INSERT INTO admin_token (id, token_hash, label, role) SELECT $1, $2, 'bootstrap', 'owner' FROM turn
          ON CONFLICT (label) WHERE label = 'bootstrap'
          DO UPDATE SET token_hash = excluded.token_hash, role = 'owner', expires_at = NULL",
         id,

@@ -74,7 +74,9 @@ pub(super) async fn reconcile(
     let mut kept = BTreeSet::new();
     for job in listed {
         let row = job.job_id.parse().ok().and_then(|id: Uuid| rows.get(&id));
-        if let Some(row) = row.filter(|row| !is_of_use(job.fate, row)) {
+        let stopped =
+            row.and_then(|row| locked.get(&row.run_id)).is_some_and(|run| run.stop.is_some());
+        if let Some(row) = row.filter(|row| !is_of_use(job.fate, row, stopped)) {
             let own = row.agent_id.as_deref() == Some(agent);
             done.past.push((row.id, own.then_some(row.attempt)));
             continue;
@@ -97,13 +99,13 @@ pub(super) async fn reconcile(
 }
 
 /// Whether a job that an agent lists can go on with it.
-fn is_of_use(fate: Option<Fate>, row: &JobNow) -> bool {
+fn is_of_use(fate: Option<Fate>, row: &JobNow, stopped: bool) -> bool {
     match fate {
         // What it has left to say is only that.
         Some(Fate::Lost) => false,
-        // It was told to stop when its dispatch was taken back: as another attempt it would end as cancelled,
-        // though nobody cancelled the run.
-        Some(Fate::Stopping) => row.agent_id.is_some(),
+        // It was told to stop when its dispatch was taken back: as another attempt, also one that was offered to it
+        // since and that it never heard of, it would end as cancelled, though nobody cancelled the run.
+        Some(Fate::Stopping) => row.agent_id.is_some() && (row.acked || stopped),
         Some(Fate::Other) | None => true,
     }
 }

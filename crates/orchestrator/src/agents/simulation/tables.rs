@@ -212,7 +212,7 @@ impl Tables {
             let own = job.agent == Some(agent);
             let of_use = match held.fate {
                 Some(Fate::Lost) => false,
-                Some(Fate::Stopping) => job.agent.is_some(),
+                Some(Fate::Stopping) => job.agent.is_some() && (job.acked || job.stop),
                 Some(Fate::Other) | None => true,
             };
             if !of_use {
