@@ -1,6 +1,8 @@
 //! Looks for holes in logs: every step counts its lines, and so does this.
 //!
-//! Logs are read through the API of all orchestrators in turn, as each must be able to show each run.
+//! Logs are read through the API of all orchestrators in turn, as each must be able to show each run. What counts is the
+//! log of the executions that the last attempt knows of: a lost agent that goes on with its job does so as another
+//! attempt, and what it had said before stays with the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,9 @@ use crate::chaos::schedule::ORCHESTRATORS;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 4;
+
+/// How the part of each further attempt begins.
+const HEADING: &str = "--- attempt ";
 
 /// Where the job itself writes.
 const JOB_LOG: i64 = -1;
@@ -65,11 +70,16 @@ pub(super) async fn check(evidence: &Evidence<'_>, admin: &Admin, findings: &mut
     let read = stream::iter(jobs.enumerate())
         .map(|(number, (job, steps))| async move {
             let number = number % ORCHESTRATORS;
-            let marked = has_mark(&read(admin, number, job, JOB_LOG).await?);
             let mut logs = Vec::new();
+            let mut resumed = false;
             for step in steps {
-                logs.push((*step, read(admin, number, job, *step).await?));
+                let (earlier, last) = split(read(admin, number, job, *step).await?);
+                let earlier = of_the_same(earlier, &last);
+                resumed |= !earlier.is_empty();
+                logs.push((*step, [earlier, last].concat()));
             }
+            let (earlier, last) = split(read(admin, number, job, JOB_LOG).await?);
+            let marked = has_mark(&last) || resumed && has_mark(&earlier);
             anyhow::Ok((job, marked, logs))
         })
         .buffer_unordered(AT_ONCE)
@@ -125,14 +135,28 @@ fn job_logs(job: &Job, marked: bool, logs: &[(i64, Vec<String>)], findings: &mut
     }
 }
 
-/// All lines of one step in the job's last attempt.
+/// The lines of earlier attempts, and those of the last one.
+fn split(mut lines: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let heading = lines.iter().rposition(|line| line.starts_with(HEADING));
+    let last = lines.split_off(heading.map_or(0, |at| at + 1));
+    (lines, last)
+}
+
+/// The earlier lines that executions wrote which went on in the last attempt.
+fn of_the_same(mut earlier: Vec<String>, last: &[String]) -> Vec<String> {
+    let executions = count(last).executions;
+    earlier.retain(|line| parse(line).is_some_and(|line| executions.contains(&line.execution)));
+    earlier
+}
+
+/// All lines of one step, attempt by attempt.
 async fn read(admin: &Admin, number: usize, job: &Job, step: i64) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut cursor = 0;
     loop {
         let path = format!(
-            "/api/v1/admin/runs/{}/jobs/{}/steps/{step}/logs?attempt={}&limit=2000&cursor={cursor}",
-            job.run_id, job.id, job.attempt
+            "/api/v1/admin/runs/{}/jobs/{}/steps/{step}/logs?limit=2000&cursor={cursor}",
+            job.run_id, job.id
         );
         let answer = admin.get(number, &path).await?;
         anyhow::ensure!(
@@ -202,6 +226,19 @@ mod tests {
         let broken = count(&lines(&[1, 4, 4, 5]));
         assert_eq!((broken.holes, broken.repeats, broken.tail), (2, 1, 1));
         assert_eq!(count(&["nothing of ours".into()]), Reading::default());
+    }
+
+    #[test]
+    fn an_execution_that_goes_on_as_another_attempt_is_read_as_one() {
+        let all = |text: &[&str]| text.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let heading = "--- attempt 2 (attempt 1 ended: agent a was lost) ---";
+        let (earlier, last) =
+            split(all(&["chaos x a 1/3", heading, "chaos x a 2/3", "chaos x a 3/3"]));
+        let whole = [of_the_same(earlier, &last), last].concat();
+        assert_eq!((whole.len(), count(&whole).holes), (3, 0));
+        let (earlier, last) = split(all(&["chaos x a 1/3", heading, "chaos y a 1/1"]));
+        assert!(of_the_same(earlier, &last).is_empty(), "another execution begins anew");
+        assert_eq!(split(all(&["chaos x a 1/1"])), (vec![], all(&["chaos x a 1/1"])));
     }
 
     #[test]
